@@ -1,0 +1,187 @@
+"""``millscale data …``: look at data sets, divide, fetch and make them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from millscale.cli.output import Watch, emit, failing_clearly, say
+
+app = typer.Typer(help="Audit, split, convert, fetch and make data sets.", no_args_is_help=True, rich_markup_mode=None)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def check(
+    source: Annotated[Path, typer.Argument(metavar="DIR|SPLIT", help="A folder of images, or a split file with --data.")],
+    data: Annotated[Path | None, typer.Option(help="The folder that a split file divides.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="A part of a split as a list of names; 'train' and others.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the picture of the largest groups.")] = None,
+    labels: Annotated[bool, typer.Option(help="Look for wrong labels with a model of the packaged backbone.")] = True,
+    as_json: _Json = False,
+) -> None:
+    """Find images that share pixels, duplicates, unreadable files and doubtful labels; measure a split's leak."""
+    with failing_clearly():
+        from millscale.data.read import read
+        from millscale.pipeline.audited import audited
+
+        images = read(data or source)
+        with Watch() as watch:
+            audit = audited(images, watch)
+            if labels:
+                audit = _with_suspects(images, audit, watch)
+        document: dict[str, Any] = audit.to_json()
+        parts = _parts(source, data, part, images)
+        if parts is not None:
+            from millscale.data.leaks import leaks
+
+            document["leaks"] = [leak.to_json() for leak in leaks(parts, audit)]
+        if out is not None:
+            from millscale.data.audit.mosaic import draw_groups
+
+            out.mkdir(parents=True, exist_ok=True)
+            draw_groups(images, audit).save(out / "groups.png")
+            say(f"Picture {out / 'groups.png'}")
+        if as_json:
+            emit(document)
+        else:
+            _say_audit(document)
+
+
+def _with_suspects(images: Any, audit: Any, watch: Watch) -> Any:
+    """The audit with the labels that a model doubts, where one can be trained."""
+    from millscale.core.errors import DataError
+
+    try:
+        from millscale.learn.label_errors import suspect_labels
+        from millscale.pipeline.train import usable
+
+        return audit.with_suspects(suspect_labels(usable(images, audit), progress=watch))
+    except DataError as error:
+        say(f"Labels were not checked: {error}")
+    except ImportError as error:
+        say(f"Labels were not checked: {error.name} is not installed. Run: pip install \"millscale[learn]\"")
+    return audit
+
+
+def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any) -> Any:
+    """The split to measure: from files, from a split file, or the one that came with the folders."""
+    from millscale.cli.train import pairs
+    from millscale.data.leaks import named_parts, read_parts
+
+    if part:
+        return read_parts({name: Path(file) for name, file in pairs(part, "--part NAME=FILE").items()}, images)
+    if data is not None:
+        return read_parts(source, images)
+    return named_parts(images) if any(record.split for record in images.records) else None
+
+
+def _say_audit(found: dict[str, Any]) -> None:
+    say(f"{found['images']} images, {found['groups']} independent groups")
+    for name, count in found["classes"].items():
+        say(f"  {name:<24}{count:>6}")
+    involved = len({name for pair in found["overlaps"] for name in pair[:2]})
+    if found["overlaps"]:
+        say(f"{len(found['overlaps'])} pairs share pixels; {involved} images take part. A random split would leak.")
+    for key, text in (("exact_duplicates", "exact duplicates"), ("near_duplicates", "near duplicates")):
+        if found[key]:
+            say(f"{len(found[key])} {text}, such as {found[key][0][0]} and {found[key][0][1]}")
+    for suspect in found["suspect_labels"][:20]:
+        say(f"doubtful label: {suspect['image']}: {suspect['label']}, perhaps {suspect['suggestion']}. {suspect['reason']}")
+    for problem in found["problems"]:
+        say(f"{problem['code']}: {problem['path']}: {problem['message']} {problem['fix']}")
+    for leak in found.get("leaks", ()):
+        say(
+            f"leak: {leak['leaking']} of {leak['images']} {leak['part']} images ({leak['fraction']:.1%}) "
+            "share surface with a training image"
+        )
+
+
+@app.command()
+def split(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images.")],
+    out: Annotated[Path, typer.Option(help="The split file to write.")] = Path("split.json"),
+    folds: Annotated[int, typer.Option(help="Parts for cross-validation; 0 for none.")] = 5,
+    test: Annotated[float, typer.Option(help="Share of the images to keep for a final test.")] = 0.0,
+    val: Annotated[float, typer.Option(help="Share of the images for validation.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Decides among equally good divisions.")] = 0,
+    as_json: _Json = False,
+) -> None:
+    """Divide a data set; images that share pixels stay together."""
+    with failing_clearly():
+        from millscale.data.read import read
+        from millscale.data.split import split as divide
+        from millscale.pipeline.audited import audited
+
+        images = read(directory)
+        with Watch() as watch:
+            audit = audited(images, watch)
+        readable = images.select(name for name in images.ids if name not in set(audit.unreadable))
+        parts = divide(readable, folds=folds, groups=audit.groups, test=test, val=val, seed=seed)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        parts.save(out)
+        for problem in parts.problems:
+            say(f"{problem.code}: {problem.path}: {problem.message} {problem.fix}")
+        say(f"{parts.groups} groups; {len(parts.train)} train, {len(parts.val)} val, {len(parts.test)} test")
+        say(f"Wrote {out}")
+        if as_json:
+            emit(parts.to_json())
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="neu-cls, neu-det, or a backbone's name.")],
+    out: Annotated[Path | None, typer.Option(help="Where a data set goes; by default a folder of its name.")] = None,
+) -> None:
+    """Download a data set or a backbone by name, and verify it. The only command that uses the network."""
+    with failing_clearly():
+        from millscale.core import plugins
+        from millscale.core.errors import unknown_name
+        from millscale.data.fetch import SOURCES
+        from millscale.data.fetch import fetch as fetch_data
+        from millscale.features.backbone import PACKAGE, download_backbone
+
+        backbones = plugins.names(PACKAGE)
+        if name in backbones:
+            say(f"Ready: {download_backbone(name, report=say)}")
+        elif name in SOURCES:
+            images = fetch_data(name, out or Path(name))
+            say(f"{len(images)} images in {out or Path(name)}")
+        else:
+            raise unknown_name("data set or backbone", name, [*SOURCES, *backbones])
+
+
+@app.command()
+def convert(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
+) -> None:
+    """Copy a data set into one folder a class."""
+    with failing_clearly():
+        from millscale.data.convert import to_class_folders
+        from millscale.data.read import read
+
+        say(f"{len(to_class_folders(read(directory), out))} images in {out}")
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    per_class: Annotated[int, typer.Option(min=1, help="Images of each of the six defects.")] = 60,
+    size: Annotated[int, typer.Option(min=32, help="Side of an image in pixels.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
+) -> None:
+    """Make images of hot-rolled strip with six defects, their masks, boxes and known overlaps."""
+    with failing_clearly():
+        from millscale.data.synthetic import make_dataset
+
+        with Watch() as watch:
+
+            def tell(done: int, total: int) -> None:
+                watch("images", done, total)
+
+            images = make_dataset(out, per_class=per_class, size=size, seed=seed, progress=tell)
+        say(f"{len(images)} images in {out / 'images'}; masks and truth.json beside them")

@@ -1,0 +1,77 @@
+"""``millscale doctor``."""
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+
+from millscale.cli.output import emit, failing_clearly, say
+
+_FLOORS = {
+    "serve": ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich", "defusedxml"),
+    "learn": ("scikit-learn", "scipy", "onnx", "optuna", "matplotlib", "jinja2"),
+    "train": ("torch", "torchvision", "timm", "safetensors"),
+    "fetch": ("kagglehub",),
+}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:  # noqa: FBT002
+    """Say what is installed, what is missing, and the exact command that fixes it."""
+    with failing_clearly():
+        from millscale import __version__
+        from millscale.core import plugins
+        from millscale.core.paths import cache_dir
+
+        backbones = {name: _backbone_state(name) for name in plugins.names("millscale.features.backbones")}
+        document = {
+            "millscale": __version__,
+            "python": sys.version.split()[0],
+            "cores": os.cpu_count(),
+            "floors": {floor: {name: _version(name) for name in names} for floor, names in _FLOORS.items()},
+            "backbones": backbones,
+            "weights": os.environ.get("MILLSCALE_WEIGHTS"),
+            "cache": str(cache_dir("")),
+            "fixes": _fixes(),
+        }
+        if as_json:
+            emit(document)
+        else:
+            _tell(document)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _fixes() -> list[str]:
+    missing = [floor for floor, names in _FLOORS.items() if any(_version(name) is None for name in names)]
+    return [f'pip install "millscale[{floor}]"' if floor != "serve" else "pip install millscale" for floor in missing]
+
+
+def _backbone_state(name: str) -> str:
+    from millscale.core.errors import MillscaleError
+
+    try:
+        from millscale.features.backbone import open_backbones
+
+        open_backbones(name)
+    except MillscaleError as error:
+        return str(error)
+    return "ready"
+
+
+def _tell(document: dict[str, Any]) -> None:
+    say(f"millscale {document['millscale']}, Python {document['python']}, {document['cores']} cores")
+    for floor, found in document["floors"].items():
+        parts = ", ".join(f"{name} {number or 'MISSING'}" for name, number in found.items())
+        say(f"{floor}: {parts}")
+    for name, state in document["backbones"].items():
+        say(f"backbone {name}: {state}")
+    say(f"cache: {document['cache']}")
+    for fix in document["fixes"]:
+        say(f"To add what is missing: {fix}")

@@ -1,0 +1,38 @@
+"""The ``millscale`` command: verb first. One file per verb; heavy imports stand inside the verbs."""
+
+import typer
+
+from millscale.cli import data, demo, doctor, evaluate, inspect, train
+
+app = typer.Typer(
+    name="millscale",
+    help="Inspect metal surfaces: leak-safe training, calibrated verdicts, models that run beside the line.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(demo.demo)
+app.add_typer(data.app, name="data")
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(inspect.inspect)
+app.command()(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),  # noqa: FBT001, FBT003
+) -> None:
+    if version:
+        from millscale import __version__
+
+        typer.echo(__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,82 @@
+"""Where words go: documents to standard output, everything a person watches to standard error."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from millscale.core.errors import MillscaleError
+
+_QUIET_SECONDS = 5.0
+"""How often progress is told where nobody sees a bar move, as in a log file."""
+
+
+def stderr() -> Console:
+    """The console for people."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line for people."""
+    stderr().print(text, markup=False)
+
+
+def emit(document: Mapping[str, Any]) -> None:
+    """One JSON document, the only thing on standard output."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def failing_clearly() -> Iterator[None]:
+    """End the command with a message and the exit code of the error's kind, without a traceback."""
+    try:
+        yield
+    except MillscaleError as error:
+        say(f"Error: {error}")
+        sys.exit(error.exit_code)
+    except ImportError as error:
+        say(
+            f"Error: this needs '{error.name}', which is not installed. "
+            "Run `millscale doctor` to see which extra brings it."
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("Interrupted. What was finished is kept; run the same command to go on.")
+        sys.exit(130)
+
+
+class Watch:
+    """Progress of long work: bars on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        console = stderr()
+        self._live = console.is_terminal
+        columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=console)
+        self._tasks: dict[str, TaskID] = {}
+        self._told: dict[str, float] = {}
+
+    def __enter__(self) -> "Watch":
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Called by the work itself."""
+        if self._live:
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what, total=total)
+            self._bars.update(self._tasks[what], completed=done, total=total)
+        elif done == total or time.monotonic() - self._told.setdefault(what, time.monotonic()) > _QUIET_SECONDS:
+            self._told[what] = time.monotonic()
+            say(f"{what}: {done}/{total}")

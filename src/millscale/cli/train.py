@@ -1,0 +1,131 @@
+"""``millscale train``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from millscale.cli.output import Watch, emit, failing_clearly, say
+
+
+def train(
+    directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")] = None,
+    recipe: Annotated[str, typer.Option(help="probe (no torch), finetune or scratch (torch).")] = "probe",
+    backbone: Annotated[
+        str | None, typer.Option(help="Frozen backbone: a name, a path to an ONNX file, or several joined by '+'.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME-RECIPE.")] = None,
+    folds: Annotated[int, typer.Option(min=3, help="Folds of the cross-validation; overlapping images stay together.")] = 5,
+    split: Annotated[Path | None, typer.Option(help="Use the folds of this file (see `data split`).")] = None,
+    seed: Annotated[int, typer.Option(help="Of the folds and of everything random.")] = 0,
+    option: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe.")] = None,
+    good: Annotated[list[str] | None, typer.Option(help="A class that is no defect; may be given again.")] = None,
+    cost: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=COST", help="Of escape, overkill, mislabel or review.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the bundle; by default the folder's.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Repeat the run of this run.json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train on a folder, judge without leakage, and write a bundle with its report.
+
+    Interrupted and run again, it goes on from where it was.
+    """
+    with failing_clearly():
+        from dataclasses import replace
+
+        from millscale.data.read import read
+        from millscale.pipeline.config import TrainConfig
+        from millscale.pipeline.run import read_run
+        from millscale.pipeline.train import train as run_training
+
+        if config is not None:
+            settings = TrainConfig.from_json(read_run(config)["config"])
+            if directory is not None:
+                settings = replace(settings, data=str(directory))
+        else:
+            settings = _settings(directory, recipe, backbone, folds, split, seed, option, good, cost, name)
+        images = read(settings.data)
+        target = out or Path("runs") / f"{Path(settings.data).resolve().name}-{settings.recipe}"
+        with Watch() as watch:
+            run = run_training(images, settings, target, progress=watch)
+        for problem in run.audit.problems:
+            say(f"{problem.code}: {problem.path}: {problem.message} {problem.fix}")
+        if as_json:
+            emit(run.to_json())
+        else:
+            _summary(run)
+
+
+def _settings(
+    directory: Path | None,
+    recipe: str,
+    backbone: str | None,
+    folds: int,
+    split: Path | None,
+    seed: int,
+    option: list[str] | None,
+    good: list[str] | None,
+    cost: list[str] | None,
+    name: str | None,
+) -> Any:
+    from millscale.core.errors import UsageError
+    from millscale.pipeline.config import TrainConfig
+
+    if directory is None:
+        raise UsageError("Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`.")
+    options = pairs(option, "--set NAME=VALUE")
+    if backbone is not None:
+        options["backbone"] = backbone
+    return TrainConfig(
+        data=str(directory),
+        recipe=recipe,
+        options=options,
+        folds=folds,
+        split=str(split) if split else None,
+        seed=seed,
+        costs=parse_costs(cost),
+        good_classes=tuple(good) if good else None,
+        name=name,
+    )
+
+
+def pairs(values: list[str] | None, form: str) -> dict[str, Any]:
+    """``["a=1"]`` → ``{"a": "1"}``."""
+    from millscale.core.errors import UsageError
+
+    result: dict[str, Any] = {}
+    for value in values or []:
+        key, equals, content = value.partition("=")
+        if not equals or not key:
+            raise UsageError(f"Expected {form}, found '{value}'.")
+        result[key] = content
+    return result
+
+
+def parse_costs(values: list[str] | None) -> Any:
+    """Costs from ``KIND=COST`` options, the defaults for those left out."""
+    from pydantic import ValidationError
+
+    from millscale.core.errors import UsageError
+    from millscale.runtime.card import Costs
+
+    try:
+        return Costs.model_validate(pairs(values, "--cost KIND=COST"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        kinds = ", ".join(Costs.model_fields)
+        raise UsageError(
+            f"--cost {first['loc'][0]}: {first['msg']}. Expected KIND=COST with a kind of {kinds} and a cost ≥ 0."
+        ) from error
+
+
+def _summary(run: Any) -> None:
+    metrics = run.metrics
+    low, high = metrics.intervals["accuracy"]
+    say("")
+    say(f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), {metrics.errors} of {metrics.images} wrong")
+    say(f"  {metrics.groups} independent groups; {run.document['config']['folds']} folds, none shares pixels with another")
+    say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
+    say(f"Report  {run.folder / 'report.html'}")
+    say(f"Took    {run.document['seconds']:.1f} s")

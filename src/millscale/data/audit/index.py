@@ -1,0 +1,128 @@
+"""An inverted index: which two images hold the same key, and at which offset from each other.
+
+Rows ``(key, signature, image, x, y)`` meet where their keys are equal and vote for ``(a, b, dx, dy)``; both
+the rows and the votes lie on disk in parts, so that memory stays flat however many images there are.
+"""
+
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.data.audit.spill import Spill
+
+ROW = np.dtype([("key", "<u8"), ("signature", "<u8"), ("image", "<i4"), ("x", "<u2"), ("y", "<u2")])
+VOTE = np.dtype([("a", "<i4"), ("b", "<i4"), ("dx", "<i4"), ("dy", "<i4"), ("votes", "<i4")])
+BUCKET_NEIGHBOURS = 64
+"""A key held by very many images pairs each with this many neighbours only: linear, never quadratic."""
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+class OffsetIndex:
+    """Collects rows, then yields votes for pairs of images and their offset. A context manager."""
+
+    def __init__(self) -> None:
+        self._rows = Spill(ROW)
+
+    def __enter__(self) -> "OffsetIndex":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows.__exit__(kind, error, trace)
+
+    def add(
+        self,
+        image: int,
+        keys: NDArray[np.uint64],
+        x: NDArray[np.intp],
+        y: NDArray[np.intp],
+        signatures: NDArray[np.uint64] | None = None,
+    ) -> None:
+        """Enter the keys found at ``(x, y)`` of one image; positions are pixels of its own frame, < 65536.
+
+        Args:
+            signatures: 64 more bits of each place, for a second opinion where equal keys prove little.
+        """
+        rows = np.empty(len(keys), ROW)
+        rows["key"], rows["image"], rows["x"], rows["y"] = keys, image, x, y
+        rows["signature"] = 0 if signatures is None else signatures
+        self._rows.add(rows, keys * _MIX)
+
+    def votes(
+        self, *, at_least: int = 1, unique_in_image: bool = False, tolerance: int = 0
+    ) -> NDArray[np.void]:
+        """``VOTE`` rows, ``a < b``, one per ``(a, b, dx, dy)``; ``(dx, dy)`` is b's origin in a's frame.
+
+        Sorted by pair, most votes first.
+
+        Args:
+            at_least: votes that an offset needs.
+            unique_in_image: drop keys that one image holds more than once (periodic texture says nothing
+                about where two images meet).
+            tolerance: most bits in which two signatures may differ and still vote.
+        """
+        kept = []
+        with Spill(VOTE) as ballots:
+            for rows in self._rows.parts():
+                for votes in collide(rows, unique_in_image, tolerance):
+                    ballots.add(votes, _pair_hash(votes))
+            for votes in ballots.parts():
+                counted = count_votes(votes)
+                kept.append(counted[counted["votes"] >= at_least])
+        total = np.concatenate(kept)
+        return total[np.lexsort((-total["votes"], total["b"], total["a"]))]
+
+
+def collide(rows: NDArray[np.void], unique_in_image: bool, tolerance: int) -> list[NDArray[np.void]]:
+    """Every pair of rows with the same key in two images, as ``VOTE`` rows of one vote each."""
+    rows = rows[np.lexsort((rows["image"], rows["key"]))]
+    if unique_in_image:
+        rows = rows[~_repeated(rows)]
+    found = []
+    key = rows["key"]
+    first = np.arange(len(rows))
+    for lag in range(1, BUCKET_NEIGHBOURS + 1):
+        first = first[first < len(rows) - lag]
+        first = first[key[first] == key[first + lag]]
+        if not len(first):
+            break
+        found.append(_pair(rows[first], rows[first + lag], tolerance))
+    return found
+
+
+def _repeated(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+    same = (rows["key"][1:] == rows["key"][:-1]) & (rows["image"][1:] == rows["image"][:-1])
+    repeated = np.zeros(len(rows), bool)
+    repeated[1:] |= same
+    repeated[:-1] |= same
+    return repeated
+
+
+def _pair(first: NDArray[np.void], second: NDArray[np.void], tolerance: int) -> NDArray[np.void]:
+    flips = np.bitwise_count(first["signature"] ^ second["signature"])
+    keep = (first["image"] != second["image"]) & (flips <= tolerance)
+    first, second = first[keep], second[keep]
+    votes = np.empty(len(first), VOTE)
+    votes["a"], votes["b"], votes["votes"] = first["image"], second["image"], 1
+    votes["dx"] = first["x"].astype(np.int32) - second["x"]
+    votes["dy"] = first["y"].astype(np.int32) - second["y"]
+    return votes
+
+
+def _pair_hash(votes: NDArray[np.void]) -> NDArray[np.uint64]:
+    return (votes["a"].astype(np.uint64) * np.uint64(0xFF51AFD7ED558CCD) + votes["b"].astype(np.uint64)) * _MIX
+
+
+def count_votes(votes: NDArray[np.void]) -> NDArray[np.void]:
+    """Rows with equal ``(a, b, dx, dy)`` become one, their votes added."""
+    if not len(votes):
+        return votes
+    votes = votes[np.lexsort((votes["dy"], votes["dx"], votes["b"], votes["a"]))]
+    keys = votes[["a", "b", "dx", "dy"]]
+    start = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    result = votes[start].copy()
+    result["votes"] = np.add.reduceat(votes["votes"], start)
+    return result

@@ -1,0 +1,93 @@
+"""The same whole picture in another guise: resaved, resized, brightened, turned or mirrored.
+
+Every image becomes a small thumbnail without its slow shading; the signs of random projections of all its
+eight dihedral views are looked up in an index, and candidates are compared by correlation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from millscale.data.audit.exact import by_component
+from millscale.data.audit.index import OffsetIndex
+from millscale.data.audit.keypoints import Field, pack_signs
+from millscale.data.audit.pixels import ImageCache
+
+VIEWS = (
+    "same", "rotated 90", "rotated 180", "rotated 270",
+    "mirrored", "mirrored and rotated 90", "mirrored and rotated 180", "mirrored and rotated 270",
+)  # fmt: skip
+SIDE = 32
+SHADING = 4
+TABLES, BITS = 8, 24
+TOLERANCE = 14
+MIN_DEVIATION = 0.5
+MIN_SIMILARITY = 0.92
+
+
+@dataclass(frozen=True)
+class NearMatch:
+    """Two images by index, their correlation, and how b is turned to look like a."""
+
+    a: int
+    b: int
+    similarity: float
+    view: str
+
+
+class NearIndex:
+    """Collects thumbnails' keys, then yields the near duplicates among them."""
+
+    def __init__(self, index: OffsetIndex) -> None:
+        rng = np.random.default_rng(0xFACADE)
+        self._index = index
+        self._planes = rng.standard_normal((SIDE * SIDE, TABLES * BITS + 64)).astype(np.float32)
+
+    def add(self, image: int, grey: Field) -> None:
+        """Enter one image; one without structure is like every other, and is left out."""
+        small = thumbnail(grey)
+        if small is None:
+            return
+        signs = np.stack([view.ravel() for view in dihedral(small)]) @ self._planes > 0
+        keys = pack_signs(signs[:, : TABLES * BITS].reshape(-1, TABLES, BITS))
+        keys ^= np.arange(1, TABLES + 1, dtype=np.uint64) << np.uint64(50)
+        rest = pack_signs(signs[:, TABLES * BITS :])
+        # One upright and one turned copy must meet; two turned copies meeting say the same once more.
+        nowhere = np.zeros(len(rest), np.intp)
+        for table in range(TABLES):
+            self._index.add(image, keys[:, table], nowhere, nowhere, rest)
+
+    def matches(self, images: ImageCache) -> Iterator[NearMatch]:
+        """Verified near duplicates, one a pair."""
+        for rows in by_component(self._index.votes(tolerance=TOLERANCE)):
+            a, b = int(rows["a"][0]), int(rows["b"][0])
+            first, second = thumbnail(images.grey(a)), thumbnail(images.grey(b))
+            if first is None or second is None:
+                continue
+            scores = [float((first * view).sum()) for view in dihedral(second)]
+            best = int(np.argmax(scores))
+            if scores[best] >= MIN_SIMILARITY:
+                yield NearMatch(a, b, min(scores[best], 1.0), VIEWS[best])
+
+
+def thumbnail(grey: Field) -> Field | None:
+    """``(SIDE, SIDE)`` float32 of unit norm, slow shading removed; None where nothing is left.
+
+    Averages areas, so that an image and its resized copy give nearly the same.
+    """
+    whole = PIL.Image.fromarray(np.ascontiguousarray(grey))
+    small = whole.resize((SIDE, SIDE), PIL.Image.Resampling.BOX)
+    shading = small.resize((SHADING, SHADING), PIL.Image.Resampling.BOX)
+    values = np.asarray(small) - np.asarray(shading.resize((SIDE, SIDE), PIL.Image.Resampling.BICUBIC))
+    values = values - values.mean()
+    if values.std() < MIN_DEVIATION:
+        return None
+    return values / np.sqrt((values**2).sum())
+
+
+def dihedral(values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The eight views of a square, in the order of ``VIEWS``; turns are counter-clockwise, mirrors left-right."""
+    return [np.rot90(side, k) for side in (values, values[:, ::-1]) for k in range(4)]

@@ -1,0 +1,63 @@
+"""Images as the audit compares them: decoded once, grey wherever the colours carry nothing."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core.types import Image
+from millscale.imaging.decode import read_image
+
+CACHE_BYTES = 64 << 20
+
+
+def canonical(image: Image) -> Image:
+    """``(H, W)`` where the image is grey, also if stored as three equal channels, else ``(H, W, 3)``."""
+    if image.ndim == 3 and (image == image[..., :1]).all():
+        return np.ascontiguousarray(image[..., 0])
+    return image
+
+
+def luminance(image: Image) -> NDArray[np.float32]:
+    """``(H, W)`` float32 in 0…255, ITU-R BT.601 weights for colour."""
+    if image.ndim == 2:
+        return image.astype(np.float32)
+    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def content_digest(image: Image) -> bytes:
+    """16 bytes that name the decoded pixels and the shape, whatever file format held them."""
+    shape = np.array(image.shape, np.int64).tobytes()
+    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), key=shape, digest_size=16).digest()
+
+
+class ImageCache:
+    """Reads images by index and keeps the last ones, at most ``limit`` bytes of them.
+
+    Verification visits pairs component by component, so a small cache already avoids most second reads
+    and memory does not grow with the data set.
+    """
+
+    def __init__(self, paths: Sequence[Path], limit: int = CACHE_BYTES) -> None:
+        self._paths = paths
+        self._limit = limit
+        self._held: OrderedDict[int, Image] = OrderedDict()
+        self._bytes = 0
+
+    def __getitem__(self, index: int) -> Image:
+        if index in self._held:
+            self._held.move_to_end(index)
+            return self._held[index]
+        image = canonical(read_image(self._paths[index]))
+        self._held[index] = image
+        self._bytes += image.nbytes
+        while self._bytes > self._limit and len(self._held) > 2:
+            self._bytes -= self._held.popitem(last=False)[1].nbytes
+        return image
+
+    def grey(self, index: int) -> NDArray[np.float32]:
+        """``luminance`` of one image."""
+        return luminance(self[index])

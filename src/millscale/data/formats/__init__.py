@@ -1,0 +1,6 @@
+"""Layouts of data sets, one file each; the file's name is the layout's name.
+
+A format module offers ``DESCRIPTION: str``, ``PRIORITY: int`` (the higher is asked first),
+``matches(root) -> bool`` (looks at names, opens no image) and ``read(root) -> Manifest`` (opens headers,
+decodes no pixel).
+"""

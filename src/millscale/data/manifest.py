@@ -1,0 +1,84 @@
+"""A data set as one immutable value: ordered records, class names, where it came from."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from millscale.core.types import Boxes, Problem
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRecord:
+    """One image and what is known of it.
+
+    Attributes:
+        id: unique in its manifest; the path below the data folder, with forward slashes.
+        path: where the file is.
+        label: class name, or None where unlabelled.
+        boxes: annotated boxes, half-open pixels of the original image.
+        mask: pixel mask file, or None.
+        group: what must never be split (coil, tile, parent frame); None where not yet known.
+        split: "train", "val" or "test" where the data set came with a named split, else None.
+    """
+
+    id: str
+    path: Path
+    label: str | None = None
+    boxes: Boxes | None = None
+    mask: Path | None = None
+    group: str | None = None
+    split: str | None = None
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 of the file's bytes, hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Ordered records with their class names; edits return a new one.
+
+    Attributes:
+        records: in the order of their ids.
+        classes: class names as the data set spells them (NEU's aliases become the six canonical names).
+        source: the folder or file that was read.
+        problems: what was found wrong while reading; images that cannot be used are not in ``records``.
+    """
+
+    records: tuple[ImageRecord, ...]
+    classes: tuple[str, ...]
+    source: str
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(record.id for record in self.records)
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Images of each class, every class named, also the empty ones."""
+        counts = Counter(record.label for record in self.records)
+        return {name: counts.get(name, 0) for name in self.classes}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over every image's id, label and content: changes when any of them does."""
+        lines = (f"{r.id}\0{r.label}\0{r.content_hash}\n" for r in self.records)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def with_groups(self, groups: Mapping[str, str]) -> "Manifest":
+        """The same records, each with the group that ``groups`` gives for its id."""
+        return replace(self, records=tuple(replace(r, group=groups[r.id]) for r in self.records))
+
+    def select(self, ids: Iterable[str]) -> "Manifest":
+        """The records with these ids, in this manifest's order."""
+        wanted = set(ids)
+        return replace(self, records=tuple(r for r in self.records if r.id in wanted))

@@ -1,0 +1,208 @@
+"""Leak-safe splits: groups stay whole, classes stay balanced, a seed repeats it, a file keeps it."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core.errors import DataError, UsageError
+from millscale.core.types import Problem
+from millscale.data.audit.check import check
+from millscale.data.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Image ids by part. ``train``, ``val`` and ``test`` are disjoint and together hold every image.
+
+    Attributes:
+        train, val, test: image ids, in the manifest's order.
+        folds: the held-out part of each fold; together they hold train and val exactly once.
+        groups: how many groups were kept whole.
+        leaks: held-out images whose group also stands in training; 0 for every split made here.
+        problems: classes with fewer groups than parts, which some part must miss.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    folds: tuple[tuple[str, ...], ...]
+    groups: int
+    leaks: int = 0
+    problems: tuple[Problem, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``: the keys of ``data split --json``."""
+        return {
+            "train": list(self.train),
+            "val": list(self.val),
+            "test": list(self.test),
+            "folds": [list(fold) for fold in self.folds],
+            "groups": self.groups,
+            "leaks": self.leaks,
+            "problems": [vars(problem) for problem in self.problems],
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the split as a JSON file."""
+        path.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_split(path: Path) -> Split:
+    """Read a split that ``Split.save`` or ``data split --json`` wrote.
+
+    Raises:
+        DataError: not such a file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        train, val, test = (tuple(map(str, found[part])) for part in ("train", "val", "test"))
+        folds = tuple(tuple(map(str, fold)) for fold in found["folds"])
+        problems = tuple(Problem(**problem) for problem in found.get("problems", ()))
+        return Split(train, val, test, folds, int(found["groups"]), int(found["leaks"]), problems)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: expected a split file with train, val, test, folds, groups and leaks, found "
+            f"{type(error).__name__} ({error}). Write one with 'millscale data split'."
+        ) from error
+
+
+def split(
+    manifest: Manifest,
+    *,
+    folds: int = 5,
+    groups: Mapping[str, str] | None = None,
+    test: float = 0.0,
+    val: float = 0.0,
+    seed: int = 0,
+) -> Split:
+    """Divide a data set so that no group stands on both sides of any division.
+
+    Groups are dealt largest first, each to the part that misses most images of its classes, which keeps
+    every class balanced. The same arguments give the same split.
+
+    Args:
+        folds: parts for cross-validation over everything outside ``test``; below 2, none.
+        groups: id → group, as ``Audit.groups``; None takes the manifest's own, or else runs the audit.
+        test, val: share of the images wanted in each, in [0, 1); their sum below 1.
+        seed: decides among equally good deals.
+
+    Raises:
+        UsageError: shares outside their range.
+        DataError: an image without group, or fewer groups than folds.
+    """
+    if min(test, val) < 0 or test + val >= 1:
+        raise UsageError(f"Expected test and val of 0 or more with a sum below 1, found {test} and {val}.")
+    known = known_groups(manifest, groups)
+    rng = np.random.default_rng(seed)
+    parts = deal(manifest, known, (1 - test - val, val, test), rng)
+    trained = parts[0] | parts[1]
+    fold_parts = _deal_folds(manifest, known, trained, folds, rng)
+    in_order = [tuple(name for name in manifest.ids if name in part) for part in (*parts, *fold_parts)]
+    return Split(
+        train=in_order[0],
+        val=in_order[1],
+        test=in_order[2],
+        folds=tuple(in_order[3:]),
+        groups=len({known[name] for name in manifest.ids}),
+        leaks=_leaking(known, parts, fold_parts),
+        problems=_thin_classes(manifest, known, max(folds, sum(len(part) > 0 for part in parts))),
+    )
+
+
+def known_groups(manifest: Manifest, groups: Mapping[str, str] | None) -> Mapping[str, str]:
+    """``groups``, or those of the records, or those that the audit finds.
+
+    Raises:
+        DataError: an image has no group in ``groups``.
+    """
+    if groups is None:
+        own = {record.id: record.group for record in manifest.records if record.group is not None}
+        groups = own if len(own) == len(manifest) else check(manifest).groups
+    missing = [name for name in manifest.ids if name not in groups]
+    if missing:
+        raise DataError(
+            f"Expected a group for each of {len(manifest)} images, found none for {len(missing)}, the first "
+            f"'{missing[0]}'. Audit this very folder again with 'millscale data check'."
+        )
+    return groups
+
+
+def deal(
+    manifest: Manifest, groups: Mapping[str, str], shares: Sequence[float], rng: np.random.Generator
+) -> list[set[str]]:
+    """Whole groups into parts of the wanted shares, class by class as near as groups allow.
+
+    Greedy, largest group first: each goes where the squared distance to the wanted counts, summed over
+    classes and divided by the class size, grows least.
+    """
+    names, counts = _group_counts(manifest, groups)
+    totals = counts.sum(0)
+    wanted = np.outer(shares, totals)
+    filled = np.zeros_like(wanted)
+    open_parts = np.flatnonzero(np.asarray(shares) > 0)
+    part_of: dict[str, int] = {}
+    shuffled = rng.permutation(len(names))
+    for i in shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]:
+        room = (filled - wanted)[open_parts]
+        growth = (((room + counts[i]) ** 2 - room**2) / np.maximum(totals, 1)).sum(1)
+        best = int(open_parts[rng.choice(np.flatnonzero(growth <= growth.min() + 1e-12))])
+        filled[best] += counts[i]
+        part_of[names[i]] = best
+    return [{name for name in manifest.ids if part_of[groups[name]] == k} for k in range(len(shares))]
+
+
+def _group_counts(manifest: Manifest, groups: Mapping[str, str]) -> tuple[list[str], NDArray[np.float64]]:
+    """Group names in order of appearance, and ``(groups, labels)`` image counts."""
+    tally: dict[str, Counter[str | None]] = defaultdict(Counter)
+    for record in manifest.records:
+        tally[groups[record.id]][record.label] += 1
+    labels = sorted({record.label for record in manifest.records}, key=lambda label: (label is None, label))
+    counts = np.array([[tally[name][label] for label in labels] for name in tally], np.float64)
+    return list(tally), counts.reshape(len(tally), len(labels))
+
+
+def _deal_folds(
+    manifest: Manifest, groups: Mapping[str, str], ids: set[str], folds: int, rng: np.random.Generator
+) -> list[set[str]]:
+    if folds < 2:
+        return []
+    found = len({groups[name] for name in ids})
+    if found < folds:
+        raise DataError(
+            f"Expected at least {folds} groups for {folds} folds, found {found} in {len(ids)} images. "
+            f"Ask for fewer folds, or add images of other pieces of metal."
+        )
+    return deal(manifest.select(ids), groups, [1 / folds] * folds, rng)
+
+
+def _leaking(groups: Mapping[str, str], parts: Sequence[set[str]], folds: Sequence[set[str]]) -> int:
+    """Held-out images with a group mate in training, over the named parts and over every fold."""
+    divisions = [(parts[0], parts[1] | parts[2])]
+    divisions += [(set().union(*folds) - fold, fold) for fold in folds]
+    leaks = 0
+    for train, held in divisions:
+        trained = {groups[name] for name in train}
+        leaks += sum(groups[name] in trained for name in held)
+    return leaks
+
+
+def _thin_classes(manifest: Manifest, groups: Mapping[str, str], parts: int) -> tuple[Problem, ...]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for record in manifest.records:
+        if record.label is not None:
+            found[record.label].add(groups[record.id])
+    return tuple(
+        Problem(
+            "fewer_groups_than_parts", name,
+            f"class '{name}' has {len(found[name])} independent groups for {parts} parts: some part lacks it",
+            "add images of other pieces of metal, or ask for fewer folds",
+        )
+        for name in manifest.classes
+        if 0 < len(found[name]) < parts
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+"""Frozen backbones: which there are, where their files stand, and that each is the file it claims to be.
+
+A backbone is an ONNX file that takes ``(n, 3, h, w)`` float32 RGB normalised by the ImageNet mean and
+deviation, and gives feature maps ``(n, c, h', w')``. Its spec is one file in ``features/backbones``.
+"""
+
+import hashlib
+import os
+import shutil
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from millscale.core import plugins
+from millscale.core.errors import ModelError
+from millscale.core.paths import cache_dir
+from millscale.runtime.onnx_audit import check_onnx
+
+PACKAGE = "millscale.features.backbones"
+DEFAULT_BACKBONE = "millscale_s"
+WEIGHTS_URL = "https://github.com/millscale/millscale/releases/download/weights-1/"
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What is known of a backbone before its file is opened.
+
+    Attributes:
+        outputs: the feature maps to pool, in this order; empty means all that the file has.
+        sha256: of the ONNX file; None where the user brought the file.
+        packaged: the file ships inside the package.
+    """
+
+    name: str
+    description: str
+    outputs: tuple[str, ...]
+    licence: str
+    sha256: str | None
+    packaged: bool = False
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone whose file has been read and verified."""
+
+    spec: BackboneSpec
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the file, hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def open_backbones(joined: str) -> tuple[Backbone, ...]:
+    """Backbones by name or path; several are joined by ``+``, as in ``resnet18+squeezenet1_1``.
+
+    A name is looked for inside the package, then in the folder ``MILLSCALE_WEIGHTS``, then among the files
+    fetched earlier. Nothing else stands in for a missing one, and nothing is downloaded.
+
+    Raises:
+        UsageError: unknown name.
+        ModelError: the file is missing or is not the one that its name promises.
+    """
+    return tuple(_open(part.strip()) for part in joined.split("+"))
+
+
+def _open(name: str) -> Backbone:
+    if name.endswith(".onnx"):
+        return _open_file(Path(name))
+    spec = spec_of(name)
+    for place in _places(spec):
+        if place.is_file():
+            return Backbone(spec, _verified(place, spec))
+    raise ModelError(
+        f"Backbone '{name}': expected {name}.onnx in $MILLSCALE_WEIGHTS or among the fetched files, found it "
+        f"in neither ({', '.join(str(p.parent) for p in _places(spec))}). Run `millscale data fetch {name}` "
+        "with a network, set MILLSCALE_WEIGHTS to the folder that holds it, or give its path to --backbone."
+    )
+
+
+def spec_of(name: str) -> BackboneSpec:
+    """The spec registered under ``name``."""
+    spec: BackboneSpec = plugins.load(PACKAGE, name).SPEC
+    return spec
+
+
+def _places(spec: BackboneSpec) -> list[Path]:
+    file = f"{spec.name}.onnx"
+    if spec.packaged:
+        return [Path(str(files("millscale.features"))) / "weights" / file]
+    chosen = os.environ.get("MILLSCALE_WEIGHTS")
+    return ([Path(chosen) / file] if chosen else []) + [cache_dir("weights") / file]
+
+
+def _verified(path: Path, spec: BackboneSpec) -> bytes:
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if spec.sha256 and found != spec.sha256:
+        raise ModelError(
+            f"{path}: expected the published {spec.name} with sha256 {spec.sha256[:12]}…, found {found[:12]}…. "
+            f"Remove the file and run `millscale data fetch {spec.name}`."
+        )
+    check_onnx(data, str(path))
+    return data
+
+
+def _open_file(path: Path) -> Backbone:
+    if not path.is_file():
+        raise ModelError(f"Backbone file {path}: expected an ONNX file, found none. Check the path.")
+    spec = BackboneSpec(path.stem, f"the file {path.name}", (), "stated by its owner", sha256=None)
+    return Backbone(spec, _verified(path, spec))
+
+
+def download_backbone(
+    name: str, *, url: str = WEIGHTS_URL, report: Callable[[str], None] | None = None
+) -> Path:
+    """Fetch a backbone by name into the cache, verify its pinned hash, and return its path.
+
+    Args:
+        name: a registered name.
+        url: the folder to fetch from; ``NAME.onnx`` is appended.
+        report: is told what happens, one line at a time.
+
+    Raises:
+        ModelError: no network, or not the expected file; nothing is left behind.
+    """
+    spec = spec_of(name)
+    target = cache_dir("weights") / f"{name}.onnx"
+    if spec.packaged:
+        return _places(spec)[0]
+    if not target.is_file():
+        if report:
+            report(f"Fetching {url}{name}.onnx")
+        partial = target.with_suffix(".part")
+        _download(f"{url}{name}.onnx", partial)
+        try:
+            _verified(partial, spec)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    _verified(target, spec)
+    return target
+
+
+def _download(url: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:  # noqa: S310 - the caller named it
+            shutil.copyfileobj(response, file)
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise ModelError(
+            f"Cannot fetch {url}: {error}. Check the network, or put the file into a folder and set "
+            "MILLSCALE_WEIGHTS to it."
+        ) from error

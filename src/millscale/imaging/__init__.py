@@ -1,0 +1,1 @@
+"""Strict decoding and the one preprocessing."""

@@ -1,0 +1,54 @@
+"""From scores to probabilities, and from probabilities to sets with a promised coverage."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+_COLDEST, _HOTTEST = 1e-3, 1e3
+
+
+def fit_temperature(logits: NDArray[np.floating], y: NDArray[np.integer]) -> float:
+    """The temperature T for which ``softmax(logits / T)`` has the least log-loss (Guo et al. 2017).
+
+    Targets are smoothed as Platt 1999 smooths them, ``(n + 1) / (n + C)`` for the true class, so that a
+    classifier without an error on ``n`` images is not called infinitely sure.
+
+    Args:
+        logits: ``(N, C)`` of images the classifier did not train on.
+        y: ``(N,)`` true class indices.
+    """
+    n, classes = logits.shape
+    spread = 1.0 / (n + classes)
+    target = np.full((n, classes), spread)
+    target[np.arange(n), y] = 1.0 - spread * (classes - 1)
+
+    def loss(log_temperature: float) -> float:
+        return float(-(target * log_softmax(logits / math.exp(log_temperature), axis=1)).sum())
+
+    bounds = (math.log(_COLDEST), math.log(_HOTTEST))
+    return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def calibrated(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """``softmax(logits / temperature)``, ``(N, C)`` float64."""
+    return np.asarray(softmax(np.asarray(logits, np.float64) / temperature, axis=1))
+
+
+def log_loss(probs: NDArray[np.float64], y: NDArray[np.integer]) -> float:
+    """Mean negative log-probability of the truth, in nats."""
+    return float(-np.log(np.clip(probs[np.arange(len(y)), y], 1e-12, 1.0)).mean())
+
+
+def conformal_threshold(probs: NDArray[np.float64], y: NDArray[np.integer], miscoverage: float) -> float:
+    """The threshold t for which the sets ``{c: 1 - p_c <= t}`` miss the truth that rarely.
+
+    Split conformal prediction (Vovk et al. 2005; Angelopoulos & Bates 2021, section 1): the
+    ``ceil((n + 1)(1 - miscoverage)) / n`` quantile of ``1 - p_true`` over held-out images; 1 where there are
+    too few images to promise anything.
+    """
+    scores = np.sort(1.0 - probs[np.arange(len(y)), y])
+    rank = math.ceil((len(scores) + 1) * (1.0 - miscoverage))
+    return float(min(max(scores[rank - 1], 0.0), 1.0)) if rank <= len(scores) else 1.0

@@ -1,0 +1,165 @@
+"""The probe recipe: frozen backbones, pooled maps, a linear head. No torch, a minute on two cores."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core.errors import DataError, UsageError
+from millscale.features.backbone import DEFAULT_BACKBONE, Backbone, open_backbones
+from millscale.features.extract import Features, extract
+from millscale.features.graph import VIEWS, classifier_graph
+from millscale.features.working_size import fitting
+from millscale.learn.calibrate import calibrated
+from millscale.learn.heads import LinearHead
+from millscale.learn.loop import (
+    LOGISTIC_BUDGET,
+    SHRINKAGES,
+    STRENGTHS,
+    Candidate,
+    CrossValidation,
+    HeadSearch,
+    cross_validate,
+)
+from millscale.learn.recipe import Task, Trained
+from millscale.metrics.predictions import Neighbours
+
+NEIGHBOURS = 4
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """Options of the probe recipe.
+
+    Attributes:
+        backbone: names or paths, joined by ``+``.
+        views: dihedral views that the model averages when it judges an image, 1 or 8. With 1 it still trains
+            on all eight. 8 is more accurate and eight times slower.
+        head: "lda", "logistic", or "auto": whichever does better inside the training part.
+        size: working size of the longer side in pixels; 0 keeps images as they are up to 320.
+    """
+
+    backbone: str = DEFAULT_BACKBONE
+    views: int = 8
+    head: Literal["auto", "lda", "logistic"] = "auto"
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.views not in (1, VIEWS):
+            raise UsageError(f"views: expected 1 or {VIEWS}, found {self.views}. Choose one of them.")
+        if self.head not in ("auto", "lda", "logistic"):
+            raise UsageError(f"head: expected auto, lda or logistic, found '{self.head}'. Choose one of them.")
+        if self.size < 0 or 0 < self.size < 32:
+            raise UsageError(f"size: expected 0 or at least 32 pixels, found {self.size}.")
+
+
+def train_probe(task: Task, config: ProbeConfig) -> Trained:
+    """Cross-validate and train a linear head on frozen features.
+
+    Args:
+        task: the labelled images with their folds.
+        config: the options.
+
+    Raises:
+        DataError: fewer than three folds, or an image that cannot be decoded.
+        ModelError: a backbone cannot be opened.
+    """
+    backbones = open_backbones(config.backbone)
+    preprocess = fitting(task.manifest, config.size)
+    features = extract(task.manifest, backbones, preprocess, progress=task.progress)
+    if len(features.manifest) != len(task.manifest):
+        raise DataError(features.manifest.problems[-1].message)
+    search = _search(task, features, config)
+    result = cross_validate(search, task.progress)
+    head = LinearHead(result.head.weight / result.temperature, result.head.bias / result.temperature)
+    return Trained(
+        probs=result.probs,
+        graph=classifier_graph(backbones, head.weight, head.bias, views=config.views),
+        preprocess=preprocess,
+        temperature=result.temperature,
+        details=_details(config, backbones, result, features.dimensions),
+        licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
+        reference=_reference(features, head, config.views),
+        nearest=_nearest(task, features, result.probs, config.views),
+    )
+
+
+def _search(task: Task, features: Features, config: ProbeConfig) -> HeadSearch:
+    count = int(task.folds.max()) + 1
+    if count < 3:
+        raise DataError(
+            f"Expected at least 3 folds, found {count}: one to judge, one to choose on, one to train on. "
+            "Ask for more folds, or add images that share no pixels with the others."
+        )
+    candidates = [Candidate("lda", value) for value in SHRINKAGES]
+    fits = len(task.manifest) * features.dimensions <= LOGISTIC_BUDGET
+    if config.head == "logistic" or (config.head == "auto" and fits):
+        candidates += [Candidate("logistic", value) for value in STRENGTHS]
+    if config.head != "auto":
+        candidates = [candidate for candidate in candidates if candidate.kind == config.head]
+    classes = len(task.manifest.classes)
+    return HeadSearch(
+        features, task.targets, task.folds, classes, views=config.views, candidates=candidates
+    )
+
+
+def _reference(features: Features, head: LinearHead, views: int) -> NDArray[np.float64]:
+    """What the bundle must answer for every image, from the cached features."""
+    size = 256
+    positions = range(len(features.manifest))
+    parts = [positions[start : start + size] for start in range(0, len(features.manifest), size)]
+    return np.concatenate([calibrated(head.logits(features.rows(part, views=views)), 1.0) for part in parts])
+
+
+def _nearest(
+    task: Task, features: Features, probs: NDArray[np.float64], views: int
+) -> Neighbours | None:
+    """For each wrongly judged image, the most similar images of the folds that trained its judge."""
+    targets = task.targets
+    wrong = np.flatnonzero(probs.argmax(1) != targets)
+    n = len(task.manifest)
+    index = np.full((n, NEIGHBOURS), -1, np.int64)
+    similarity = np.full((n, NEIGHBOURS), -np.inf)
+    if len(wrong):
+        queries = _unit(features.rows(wrong.tolist(), views=views))
+        start = 0
+        for chunk in features.chunks():
+            keys = _unit(chunk[:, 0] if views == 1 else chunk.mean(1))
+            positions = np.arange(start, start + len(keys))
+            likeness = np.where(task.folds[positions] == task.folds[wrong, None], -np.inf, queries @ keys.T)
+            scores = np.hstack([similarity[wrong], likeness])
+            candidates = np.hstack([index[wrong], np.broadcast_to(positions, likeness.shape)])
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :NEIGHBOURS]
+            similarity[wrong] = np.take_along_axis(scores, order, 1)
+            index[wrong] = np.take_along_axis(candidates, order, 1)
+            start += len(keys)
+    records = task.manifest.records
+    return Neighbours(
+        index,
+        similarity,
+        task.manifest.ids,
+        tuple(record.path for record in records),
+        tuple(record.label for record in records),
+    )
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows centred and scaled to length 1, so that a product is a correlation."""
+    centred = vectors - vectors.mean(1, keepdims=True)
+    length: NDArray[np.float32] = np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred / np.maximum(length, 1e-12)
+
+
+def _details(
+    config: ProbeConfig, backbones: Sequence[Backbone], result: CrossValidation, dimensions: int
+) -> dict[str, Any]:
+    return {
+        "recipe": "probe",
+        "config": asdict(config),
+        "backbones": [{"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence} for b in backbones],
+        "dimensions": dimensions,
+        "head": asdict(result.candidate),
+        "head_of_each_fold": [asdict(candidate) for candidate in result.chosen],
+    }

@@ -1,0 +1,72 @@
+"""What a recipe is given and what it gives back, whether it trains a head or a whole network.
+
+A recipe is one file in ``pipeline/recipes`` with ``Config`` (a frozen dataclass: its options) and
+``run(task, config) -> Trained``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.data.manifest import Manifest
+from millscale.imaging.preprocess import Preprocess
+from millscale.metrics.predictions import Neighbours
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training job.
+
+    Attributes:
+        manifest: labelled images, each with its group.
+        folds: ``(N,)`` int64, the fold that holds each image out; groups are whole.
+        seed: of everything random.
+        folder: where the recipe may keep checkpoints; what it finds there it goes on from.
+        progress: called with (what, done, total).
+    """
+
+    manifest: Manifest
+    folds: NDArray[np.int64]
+    seed: int
+    folder: Path
+    progress: Progress
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """``(N,)`` class indices of the images."""
+        index = {name: position for position, name in enumerate(self.manifest.classes)}
+        return np.array([index[str(record.label)] for record in self.manifest.records], np.int64)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier with the evidence of how good it is.
+
+    Attributes:
+        probs: ``(N, C)`` calibrated probabilities of each image by a model that never saw its group;
+            NaN rows where no such model was trained.
+        graph: ONNX of the final model: ``images (n, h, w, 3)`` uint8 → ``probs (n, C)``, calibrated, and
+            ``features (n, d)``.
+        preprocess: brings an image to the graph's input.
+        temperature: that the graph's logits are divided by.
+        details: what was chosen, for the card and ``run.json``; plain JSON values.
+        licence_notes: the terms of what the model is made from.
+        nearest: the nearest training images of the images that were predicted wrongly, if known.
+        reference: ``(N, C)`` what ``graph`` must give for each image of the manifest, computed without it;
+            NaN rows where not computed. The bundle is not written where they differ.
+    """
+
+    probs: NDArray[np.float64]
+    graph: bytes
+    preprocess: Preprocess
+    temperature: float
+    details: dict[str, Any]
+    licence_notes: str
+    reference: NDArray[np.float64]
+    nearest: Neighbours | None = field(default=None)

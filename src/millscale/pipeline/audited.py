@@ -1,0 +1,43 @@
+"""The audit of a data set, remembered by its content."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from millscale import __version__
+from millscale.core.paths import cache_dir
+from millscale.core.types import Problem
+from millscale.data.audit.audit import Audit, NearDuplicate, SuspectLabel
+from millscale.data.audit.check import check
+from millscale.data.audit.overlap import Overlap
+from millscale.data.manifest import Manifest
+from millscale.learn.recipe import Progress
+
+
+def audited(manifest: Manifest, progress: Progress) -> Audit:
+    """``check(manifest)``, read from disk where the same images and labels were audited before."""
+    path = cache_dir("audits") / f"{manifest.fingerprint[:32]}-{__version__}.json"
+    if path.is_file():
+        return _load(path)
+    audit = check(manifest, progress=progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(asdict(audit)), encoding="utf-8")
+    partial.replace(path)
+    return audit
+
+
+def _load(path: Path) -> Audit:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return Audit(
+        images=stored["images"],
+        classes=stored["classes"],
+        unreadable=tuple(stored["unreadable"]),
+        exact_duplicates=tuple((a, b) for a, b in stored["exact_duplicates"]),
+        overlaps=tuple(Overlap(**entry) for entry in stored["overlaps"]),
+        second_exposures=tuple(Overlap(**entry) for entry in stored["second_exposures"]),
+        near_duplicates=tuple(NearDuplicate(**entry) for entry in stored["near_duplicates"]),
+        groups=stored["groups"],
+        suspect_labels=tuple(SuspectLabel(**entry) for entry in stored["suspect_labels"]),
+        problems=tuple(Problem(**entry) for entry in stored["problems"]),
+    )

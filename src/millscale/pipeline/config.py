@@ -1,0 +1,93 @@
+"""What decides a training: written to ``run.json``, read back by ``--config``, and set by ``--set``."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args, get_type_hints
+
+from millscale.core import plugins
+from millscale.core.errors import UsageError, unknown_name
+from millscale.runtime.card import Costs
+
+RECIPES = "millscale.pipeline.recipes"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training; ``run.json`` keeps it and ``--config`` repeats it.
+
+    Attributes:
+        data: the folder of images.
+        recipe: a registered recipe's name.
+        options: the recipe's options by name; those left out keep their defaults.
+        folds: number of folds made here, 3 or more.
+        split: a split file whose folds are used instead, or None.
+        seed: of the folds and of everything random in the recipe.
+        costs: of each mistake, which choose the verdicts; see `Costs`.
+        good_classes: classes that are no defect; None takes those with a usual name, such as "good".
+        name: of the bundle; by default the data folder's.
+    """
+
+    data: str
+    recipe: str = "probe"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folds: int = 5
+    split: str | None = None
+    seed: int = 0
+    costs: Costs = field(default_factory=lambda: Costs.model_validate({}))
+    good_classes: tuple[str, ...] | None = None
+    name: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "options": dict(self.options), "costs": self.costs.model_dump()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "TrainConfig":
+        """Read back what ``to_json`` wrote.
+
+        Raises:
+            UsageError: an unknown field.
+        """
+        unknown = set(document) - {entry.name for entry in fields(cls)}
+        if unknown:
+            raise unknown_name("training option", min(unknown), (entry.name for entry in fields(cls)))
+        values = dict(document)
+        if "costs" in values:
+            values["costs"] = Costs.model_validate(values["costs"])
+        if values.get("good_classes") is not None:
+            values["good_classes"] = tuple(values["good_classes"])
+        return cls(**values)
+
+
+def recipe_config(recipe: str, options: Mapping[str, Any]) -> Any:
+    """The recipe's frozen configuration with these options; strings are read as the field's type.
+
+    Raises:
+        UsageError: an unknown option, or a value of the wrong kind.
+    """
+    config = plugins.load(RECIPES, recipe).Config
+    types = get_type_hints(config)
+    values = {}
+    for name, value in options.items():
+        if name not in types:
+            raise unknown_name(f"option of recipe '{recipe}'", name, types)
+        values[name] = _parsed(name, value, types[name])
+    return config(**values)
+
+
+def _parsed(name: str, value: Any, kind: Any) -> Any:
+    if not isinstance(value, str) or kind is str:
+        return value
+    choices = [choice for choice in get_args(kind) if isinstance(choice, type)] or [kind]
+    for choice in choices:
+        try:
+            if choice is bool:
+                return {"true": True, "false": False}[value.lower()]
+            if choice in (int, float):
+                return choice(value)
+        except (KeyError, ValueError):
+            continue
+    if any(choice in (bool, int, float) for choice in choices) and str not in choices:
+        wanted = " or ".join(choice.__name__ for choice in choices)
+        raise UsageError(f"{name}: expected {wanted}, found '{value}'.")
+    return value

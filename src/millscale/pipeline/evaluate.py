@@ -1,0 +1,141 @@
+"""A bundle on a folder of labelled images: numbers with intervals, pictures, report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from millscale.core.errors import DataError
+from millscale.data.manifest import ImageRecord, Manifest
+from millscale.learn.recipe import Progress
+from millscale.metrics.decisions import decision_rates
+from millscale.metrics.evaluation import ClassificationMetrics
+from millscale.metrics.predictions import PredictionTable
+from millscale.pipeline.audited import audited
+from millscale.pipeline.run import write_json, write_predictions
+from millscale.pipeline.summary import audit_summary, mosaic_of, silent
+from millscale.pipeline.train import usable
+from millscale.report.html import write_report
+from millscale.report.report import Protocol, Report
+from millscale.runtime.bundle import open_bundle
+from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What ``evaluate`` found.
+
+    Attributes:
+        metrics: of the labelled images.
+        table: the predictions.
+        rates: escape, overkill and review rate; None where undefined.
+        trained_on: images of the folder that the bundle was trained on, by content.
+        report: what the page shows.
+    """
+
+    metrics: ClassificationMetrics
+    table: PredictionTable
+    rates: Mapping[str, Any]
+    trained_on: int
+    report: Report
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``evaluate --json`` prints."""
+        return {**self.metrics.to_json(), **self.rates, "trained_on": self.trained_on}
+
+
+def evaluate(
+    bundle: Path | str | None, images: Manifest, folder: Path | str | None = None, *, progress: Progress = silent
+) -> Evaluation:
+    """Judge a bundle on labelled images, through the same path as ``inspect``.
+
+    Args:
+        bundle: its file; None takes the packaged NEU bundle.
+        images: the labelled data set.
+        folder: receives ``report.html``, its pictures, ``evaluation.json`` and ``predictions.csv``.
+        progress: called with (what, done, total).
+
+    Raises:
+        DataError: no labelled image, or labels that the bundle does not know.
+        ModelError: the bundle cannot be opened.
+    """
+    source = Path(bundle) if bundle is not None else packaged_bundle()
+    inspector = Inspector.open(source)
+    audit = audited(images, progress)
+    manifest = usable(images, audit)
+    _check_labels(manifest, inspector.card.classes)
+    found = _inspect(inspector, manifest.records, progress)
+    table = _table(manifest, inspector.card.classes, found)
+    metrics = table.evaluate()
+    seen = _seen(source, manifest)
+    good = set(inspector.card.good_classes)
+    outcomes = [entry.verdict.outcome for entry in found if entry.verdict]
+    defective = np.array([record.label not in good for record in manifest.records]) if good else None
+    report = Report(
+        table,
+        metrics,
+        _protocol(inspector, seen, len(manifest)),
+        title=f"{inspector.card.name} on {Path(images.source).name}",
+        audit=audit_summary(audit),
+        mosaic=mosaic_of(images, audit),
+        details={"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
+    )
+    result = Evaluation(metrics, table, decision_rates(outcomes, defective).to_json(), seen, report)
+    if folder is not None:
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        write_report(target / "report.html", report)
+        write_json(target / "evaluation.json", result.to_json())
+        write_predictions(target / "predictions.csv", table)
+    return result
+
+
+def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
+    unknown = [name for name in manifest.classes if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found {', '.join(unknown)}. "
+            "Rename those folders, leave them out, or train a bundle on these images."
+        )
+
+
+def _inspect(inspector: Inspector, records: tuple[ImageRecord, ...], progress: Progress) -> list[Inspection]:
+    found = []
+    for done, entry in enumerate(inspector.inspect_files(record.path for record in records), 1):
+        if entry.error:
+            raise entry.error
+        found.append(entry)
+        if done % 32 == 0 or done == len(records):
+            progress("inspect", done, len(records))
+    return found
+
+
+def _table(manifest: Manifest, classes: tuple[str, ...], found: list[Inspection]) -> PredictionTable:
+    return PredictionTable(
+        ids=manifest.ids,
+        paths=tuple(record.path for record in manifest.records),
+        labels=tuple(record.label for record in manifest.records),
+        classes=classes,
+        probs=np.stack([entry.prediction.probs for entry in found if entry.prediction]),  # type: ignore[misc]
+        groups=tuple(record.group for record in manifest.records),
+    )
+
+
+def _seen(source: Path, manifest: Manifest) -> int:
+    """How many of the images the bundle was trained on, by content."""
+    data = open_bundle(source).members.get("seen.npy")
+    if data is None:
+        return 0
+    seen = set(np.load(BytesIO(data), allow_pickle=False).tolist())
+    return sum(int(record.content_hash[:16], 16) in seen for record in manifest.records)
+
+
+def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:
+    known = inspector.card.dataset.get("images", 0)
+    trained = f"{known} images of {inspector.card.dataset.get('name', 'an unnamed data set')}"
+    if seen:
+        trained += f"; {seen} of these {images} images are among them, so this is no test"
+    return Protocol("every image of the folder", trained, seen / images)

@@ -1,0 +1,15 @@
+"""The whole of a pretrained network trained with augmentation: needs torch, minutes on two cores."""
+
+from millscale.learn.recipe import Task, Trained
+from millscale.train.config import FinetuneConfig as Config
+
+DESCRIPTION = "a pretrained network trained as a whole; needs torch, minutes on two cores"
+
+__all__ = ["DESCRIPTION", "Config", "run"]
+
+
+def run(task: Task, config: Config) -> Trained:
+    """Fine-tune ``config.network``; see ``millscale.train.classifier.train_classifier``."""
+    from millscale.train.classifier import Start, train_classifier
+
+    return train_classifier(task, config, Start(config.network, config.frozen, config.head_first))

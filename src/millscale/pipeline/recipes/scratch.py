@@ -1,0 +1,15 @@
+"""The baseline: a small network trained from random weights."""
+
+from millscale.learn.recipe import Task, Trained
+from millscale.train.config import ScratchConfig as Config
+
+DESCRIPTION = "a small network from random weights, the baseline; needs torch, minutes on two cores"
+
+__all__ = ["DESCRIPTION", "Config", "run"]
+
+
+def run(task: Task, config: Config) -> Trained:
+    """Train the small network; see ``millscale.train.classifier.train_classifier``."""
+    from millscale.train.classifier import Start, train_classifier
+
+    return train_classifier(task, config, Start("small_cnn"))

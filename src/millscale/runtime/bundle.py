@@ -1,0 +1,124 @@
+"""The deployable file ``NAME.millscale``: a stored zip of a card, networks and a golden image.
+
+A bundle is untrusted input. Opening checks the archive, the card, every hash and every operator before
+any network runs; the caller then runs the golden image (`Inspector.open` does).
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from millscale.core.errors import ModelError
+from millscale.runtime.card import SCHEMA_VERSION, Card
+from millscale.runtime.onnx_audit import check_onnx
+
+CARD = "card.json"
+_MAX_BYTES = 512 * 2**20
+_MAX_MEMBERS = 32
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory: its card and its members' bytes by name."""
+
+    card: Card
+    members: dict[str, bytes]
+
+    def save(self, path: Path | str) -> Path:
+        """Write the bundle, the same bytes for the same content, all or nothing."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".part")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(CARD, _EPOCH), self.card.model_dump_json(indent=1))
+            for name in sorted(self.members):
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), self.members[name])
+        os.replace(partial, target)
+        return target
+
+
+def make_bundle(card: dict[str, Any], members: dict[str, bytes]) -> Bundle:
+    """A bundle of these members; the card's ``sha256`` is filled in.
+
+    Raises:
+        ModelError: the card does not fit its schema, or a network would be refused when opened.
+    """
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+    bundle = Bundle(_card({**card, "sha256": hashes}, "new bundle"), dict(members))
+    _check_members(bundle, "new bundle")
+    return bundle
+
+
+def open_bundle(path: Path | str) -> Bundle:
+    """Read and verify a bundle; nothing is run.
+
+    Raises:
+        ModelError: not a bundle, damaged, of another schema, or with a network that is refused.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise ModelError(f"Bundle {source}: expected a .millscale file, found none. Check the path.")
+    try:
+        members = _read_members(source)
+        raw = json.loads(members.pop(CARD))
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(
+            f"Bundle {source}: expected a .millscale file written by `millscale train`, found something else "
+            f"({error}). Copy the file again, or train anew."
+        ) from error
+    bundle = Bundle(_card(raw, str(source)), members)
+    _check_members(bundle, str(source))
+    return bundle
+
+
+def _read_members(source: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(source) as archive:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        if len(set(names)) != len(names) or len(names) > _MAX_MEMBERS:
+            raise ValueError("its members are not unique, or too many")
+        if sum(entry.file_size for entry in entries) > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES >> 20} MB when unpacked")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("compressed members")
+        return {entry.filename: archive.read(entry) for entry in entries}
+
+
+def _card(raw: Any, source: str) -> Card:
+    version = raw.get("schema_version", SCHEMA_VERSION) if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ModelError(
+            f"{source}: expected card schema {SCHEMA_VERSION} or older, found {version}. "
+            "Upgrade millscale to open this bundle."
+        )
+    try:
+        return Card.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(
+            f"{source}: the card does not fit its schema at '{where}': {first['msg']}. "
+            "Write the bundle again with `millscale train`."
+        ) from error
+
+
+def _check_members(bundle: Bundle, source: str) -> None:
+    expected, found = bundle.card.sha256, bundle.members
+    if set(expected) != set(found):
+        odd = sorted(set(expected) ^ set(found))
+        raise ModelError(f"{source}: card and contents differ in {', '.join(odd)}. Copy the bundle again.")
+    for name, data in found.items():
+        if hashlib.sha256(data).hexdigest() != expected[name]:
+            raise ModelError(f"{source}: {name} is damaged (its sha256 differs). Copy the bundle again.")
+        if name.endswith(".onnx"):
+            check_onnx(data, f"{source}: {name}")
+    needed = {part.file for part in bundle.card.parts} | {bundle.card.golden.file}
+    if not needed <= set(found):
+        raise ModelError(f"{source}: {', '.join(sorted(needed - set(found)))} is missing. Train it anew.")

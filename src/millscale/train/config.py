@@ -1,0 +1,119 @@
+"""The options of the recipes that train a whole network; listing them needs no torch."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from millscale.core.errors import UsageError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of the arithmetic while training; "auto" takes bfloat16 where it is faster."""
+Final = Literal["refit", "reuse"]
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Options of training a network to classify images.
+
+    Attributes:
+        size: longer side of the images the network sees, in pixels, at least 32.
+        epochs: passes over the training images.
+        batch: images a step.
+        rate: highest learning rate, reached after the warm-up, then a cosine down to zero.
+        warm_up: share of all steps in which the rate rises, in [0, 1).
+        weight_decay: of AdamW, on weights but not on biases.
+        ema: decay a step of the moving average of the weights, which is what is judged and kept; 0 keeps the
+            last weights themselves.
+        clip: largest norm of a step's gradient.
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+        augment: strength of all augmentation; 0 shows every image as it is.
+        mixup: parameter of the Beta distribution that pairs of images are blended with; 0 blends none.
+        validation: share of each training part, in whole groups, on which epochs are compared and the
+            temperature is fitted, in (0, 1).
+        patience: epochs without a better validation score after which training stops; 0 never stops early.
+        held_out_folds: how many folds are judged by a network trained without them; 0 means all. Each costs
+            one training.
+        final: "refit" trains the network of the bundle on all images, "reuse" takes the one that was trained
+            without the first fold.
+        precision: "float32", "bfloat16", or "auto": bfloat16 on a GPU, and on a processor that has such
+            instructions where the network gains from them.
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+    """
+
+    size: int = 128
+    epochs: int = 6
+    batch: int = 16
+    rate: float = 3e-4
+    warm_up: float = 0.1
+    weight_decay: float = 0.02
+    ema: float = 0.99
+    clip: float = 1.0
+    label_smoothing: float = 0.05
+    augment: float = 1.0
+    mixup: float = 0.0
+    validation: float = 0.15
+    patience: int = 0
+    held_out_folds: int = 1
+    final: Final = "refit"
+    precision: Precision = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("size", 32),
+            ("epochs", 1),
+            ("batch", 1),
+            ("patience", 0),
+            ("held_out_folds", 0),
+        ):
+            _require(name, getattr(self, name), getattr(self, name) >= least, f"at least {least}")
+        for name in ("rate", "clip"):
+            _require(name, getattr(self, name), getattr(self, name) > 0, "a number above 0")
+        for name in ("weight_decay", "augment", "mixup"):
+            _require(name, getattr(self, name), getattr(self, name) >= 0, "a number of 0 or more")
+        for name in ("warm_up", "ema", "label_smoothing"):
+            _require(
+                name, getattr(self, name), 0 <= getattr(self, name) < 1, "a number of 0 or more, below 1"
+            )
+        _require("validation", self.validation, 0 < self.validation < 1, "a number between 0 and 1")
+        _require("final", self.final, self.final in get_args(Final), "refit or reuse")
+        _require(
+            "precision", self.precision, self.precision in get_args(Precision), "auto, float32 or bfloat16"
+        )
+        _require("device", self.device, self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(ClassifierConfig):
+    """Options of fine-tuning a pretrained network.
+
+    Attributes:
+        network: a name in ``millscale.train.networks`` that has pretrained weights.
+        frozen: how many of the network's leading stages keep their pretrained weights.
+        head_first: fit the linear head on the pretrained features before the whole network is trained, so
+            that the first steps do not spoil them (Kumar et al., ICLR 2022).
+    """
+
+    network: str = "resnet18"
+    frozen: int = 0
+    head_first: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require("frozen", self.frozen, self.frozen >= 0, "0 or more")
+
+
+@dataclass(frozen=True)
+class ScratchConfig(ClassifierConfig):
+    """Options of training the small network from random weights; as ``ClassifierConfig``, longer."""
+
+    epochs: int = 20
+    batch: int = 32
+    rate: float = 1e-3
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    augment: float = 0.5
+
+
+def _require(name: str, value: Any, holds: bool, expected: str) -> None:  # noqa: FBT001 - what holds is a bool
+    if not holds:
+        raise UsageError(f"{name}: expected {expected}, found {value!r}. Set it with --set {name}=….")

@@ -1,0 +1,64 @@
+"""The images of a data set at the size a network sees them, decoded once and kept on disk."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from millscale.data.manifest import Manifest
+from millscale.imaging.decode import read_image, read_size
+from millscale.imaging.preprocess import Preprocess
+from millscale.learn.recipe import Progress
+
+Pixels = NDArray[np.uint8]
+"""``(N, h, w, 3)`` uint8."""
+
+
+def batch_preprocess(manifest: Manifest, size: int) -> Preprocess:
+    """All images at one size, because a network is trained on batches.
+
+    Images of the same proportions are scaled, others letterboxed into a square.
+
+    Args:
+        manifest: the images; their headers are read.
+        size: longer side in pixels.
+    """
+    shapes = {read_size(record.path) for record in manifest.records}
+    scaled = {(round(size * h / max(w, h)), round(size * w / max(w, h))) for w, h in shapes}
+    return Preprocess("resize", scaled.pop()) if len(scaled) == 1 else Preprocess("letterbox", (size, size))
+
+
+def prepared_pixels(manifest: Manifest, preprocess: Preprocess, folder: Path, progress: Progress) -> Pixels:
+    """Every image as the network sees it, in a file of ``folder``; a whole file found there is used again.
+
+    Args:
+        manifest: the images.
+        preprocess: brings all of them to one size.
+        folder: made where missing.
+        progress: called with (what, done, total).
+
+    Raises:
+        DataError: an image cannot be decoded.
+    """
+    key = hashlib.sha256(f"{manifest.fingerprint}{preprocess.to_json()}".encode()).hexdigest()[:16]
+    path = folder / f"pixels-{key}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        _write(manifest, preprocess, partial, progress)
+        partial.replace(path)
+    pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    return pixels
+
+
+def _write(manifest: Manifest, preprocess: Preprocess, path: Path, progress: Progress) -> None:
+    assert preprocess.size is not None  # noqa: S101 - batch_preprocess gives one
+    n = len(manifest)
+    pixels = open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, *preprocess.size, 3))
+    for row, record in enumerate(manifest.records):
+        pixels[row], _ = preprocess.apply(read_image(record.path))
+        if row % 64 == 63 or row + 1 == n:
+            progress("images", row + 1, n)
+    pixels.flush()

@@ -1,0 +1,34 @@
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millscale.imaging.preprocess import Geometry, Preprocess
+
+SIDES = st.integers(1, 60)
+POLICIES = st.sampled_from(["resize", "letterbox"])
+
+
+@given(
+    st.builds(Geometry, *[st.floats(0.01, 100)] * 2, *[st.floats(-5000, 5000)] * 2),
+    st.lists(st.tuples(*[st.floats(0, 10_000, width=32)] * 4), max_size=5),
+)
+def test_boxes_come_back_from_the_tensor(geometry: Geometry, boxes: list[tuple[float, ...]]) -> None:
+    original = np.array(boxes, np.float32).reshape(-1, 4)
+    back = geometry.to_original(geometry.to_tensor(original))
+    # One float32 rounding in the tensor, seen from the original's side.
+    reach = np.abs(original).max(initial=1) * max(geometry.scale_x, geometry.scale_y) + 5000
+    error = 2.0**-22 * reach / min(geometry.scale_x, geometry.scale_y)
+    np.testing.assert_allclose(back, original, rtol=1e-6, atol=error)
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, POLICIES, SIDES, SIDES)
+def test_the_whole_image_maps_into_the_tensor(h: int, w: int, policy: str, height: int, width: int) -> None:
+    image: npt.NDArray[np.uint8] = np.full((h, w), 200, np.uint8)
+    tensor, geometry = Preprocess(policy, (height, width)).apply(image)  # type: ignore[arg-type]
+    assert tensor.shape == (height, width, 3)
+    left, top, right, bottom = geometry.to_tensor(np.array([[0.0, 0, w, h]]))[0]
+    inside = np.full((height, width, 3), 114)
+    inside[round(top) : round(bottom), round(left) : round(right)] = 200
+    np.testing.assert_array_equal(tensor, inside)

@@ -1,0 +1,39 @@
+import pytest
+
+from millscale.core.errors import UsageError
+from millscale.train.config import ClassifierConfig, FinetuneConfig, ScratchConfig
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", 31),
+        ("epochs", 0),
+        ("batch", 0),
+        ("patience", -1),
+        ("held_out_folds", -1),
+        ("rate", 0.0),
+        ("clip", 0.0),
+        ("weight_decay", -0.1),
+        ("augment", -1.0),
+        ("mixup", -1.0),
+        ("warm_up", 1.0),
+        ("ema", 1.0),
+        ("label_smoothing", 1.0),
+        ("validation", 0.0),
+        ("validation", 1.0),
+        ("final", "keep"),
+        ("precision", "float16"),
+        ("device", "tpu"),
+        ("rate", float("nan")),
+    ],
+)
+@pytest.mark.parametrize("config", [ClassifierConfig, FinetuneConfig, ScratchConfig])
+def test_an_option_out_of_range_is_refused_by_its_name(config, name, value):
+    with pytest.raises(UsageError, match=f"^{name}: expected .*, found .* Set it with --set {name}=…"):
+        config(**{name: value})
+
+
+def test_frozen_stages_cannot_be_negative():
+    with pytest.raises(UsageError, match=r"^frozen: expected 0 or more, found -1\."):
+        FinetuneConfig(frozen=-1)

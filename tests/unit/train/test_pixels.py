@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+pytest.importorskip("torch")
+
+from millscale.core.errors import DataError
+from millscale.data.manifest import ImageRecord, Manifest
+from millscale.imaging.preprocess import Preprocess
+from millscale.train.pixels import batch_preprocess, prepared_pixels
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes grey images of the given (height, width) and lists them."""
+
+    def make(*sizes: tuple[int, int]) -> Manifest:
+        records = []
+        for k, size in enumerate(sizes):
+            path = tmp_path / f"{k}.png"
+            Image.fromarray(np.random.default_rng(k).integers(0, 256, size).astype(np.uint8)).save(path)
+            records.append(ImageRecord(path.name, path, "a"))
+        return Manifest(tuple(records), ("a",), str(tmp_path))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(40, 40), (80, 80)], Preprocess("resize", (64, 64))),
+        ([(40, 80), (20, 40)], Preprocess("resize", (32, 64))),
+        ([(90, 30)], Preprocess("resize", (64, 21))),
+        ([(40, 40), (40, 80)], Preprocess("letterbox", (64, 64))),
+    ],
+)
+def test_images_of_equal_proportions_are_scaled_and_others_letterboxed(saved, sizes, expected):
+    assert batch_preprocess(saved(*sizes), 64) == expected
+
+
+def test_pixels_are_those_of_the_preprocessing_and_are_decoded_once(saved, tmp_path):
+    manifest, preprocess, calls = saved((40, 40), (80, 80)), Preprocess("resize", (32, 32)), []
+    pixels = prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *what: calls.append(what))
+    expected = [preprocess.apply(np.array(Image.open(r.path)))[0] for r in manifest.records]
+    assert_array_equal(pixels, np.stack(expected))
+    assert calls == [("images", 2, 2)]
+    again = prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *what: calls.append(what))
+    assert_array_equal(again, pixels)
+    assert len(calls) == 1
+
+
+def test_an_interrupted_preparation_is_not_taken_for_a_whole_one(saved, tmp_path):
+    manifest, preprocess = saved((40, 40), (80, 80)), Preprocess("resize", (32, 32))
+    whole = manifest.records[1].path.read_bytes()
+    assert manifest.fingerprint
+    manifest.records[1].path.write_bytes(whole[:50])
+    with pytest.raises(DataError):
+        prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *_: None)
+    manifest.records[1].path.write_bytes(whole)
+    pixels = prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *_: None)
+    assert_array_equal(pixels[1], preprocess.apply(np.array(Image.open(manifest.records[1].path)))[0])
