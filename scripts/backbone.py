@@ -20,7 +20,7 @@ from millscale.features.backbone import open_backbones
 from millscale.imaging.decode import read_image
 from millscale.train.distil import DistilConfig, digest, distil
 from millscale.train.student import LUMA, OUTPUTS, Student, macs, parameters, to_onnx
-from millscale.train.targets import TargetConfig, make_targets
+from millscale.train.targets import TargetConfig, fingerprint, make_targets
 from millscale.train.views import Grey
 
 TEACHERS = ("resnet18", "resnet50v2")
@@ -38,7 +38,7 @@ def main() -> None:
     targets = make_targets(options.work / "targets", teachers, photographs, targets_config)
     student, losses = distil(targets, config, options.work / "distil", lambda line: print(line, flush=True))
     data = to_onnx(student)
-    card = describe(student, data, losses, targets_config, config, len(photographs), options.measured)
+    card = describe(student, data, losses, targets_config, config, photographs, options.measured)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{NAME}.onnx").write_bytes(data)
     (options.out / f"{NAME}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
@@ -74,7 +74,7 @@ def describe(
     losses: dict[str, float],
     targets: TargetConfig,
     config: DistilConfig,
-    photographs: int,
+    photographs: list[Grey],
     measured: Path | None,
 ) -> dict[str, object]:
     """The card that ships beside the file."""
@@ -100,18 +100,24 @@ def describe(
         "saw": [
             {
                 "data": "X-SDD, hot-rolled strip",
-                "images": photographs,
+                "images": len(photographs),
                 "labels": "unused",
                 "licence": "Apache-2.0",
             },
-            {"data": "millscale.data.synthetic.render_texture", "images": "drawn anew for each view"},
+            {
+                "data": "millscale.data.synthetic.render_texture, no pixel of any photograph",
+                "images": "one or two drawn anew for each view that shows no photograph",
+            },
         ],
         "did_not_see": "any image of NEU-CLS, NEU-DET, SD-saliency-900 or Magnetic-tile",
         "teachers": [
             {"name": b.spec.name, "licence": b.spec.licence, "sha256": b.digest, "trained_on": "ImageNet-1k"}
             for b in open_backbones("+".join(TEACHERS))
         ],
-        "recipe": {"targets": asdict(targets), "distillation": asdict(config)},
+        "recipe": {
+            "targets": asdict(targets) | {"first_views_sha256": fingerprint(photographs, targets)},
+            "distillation": asdict(config),
+        },
         "made_with": {
             "torch": torch.__version__,
             "numpy": np.__version__,

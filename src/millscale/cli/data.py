@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, emit, failing_clearly, say
+from millscale.cli.output import Watch, emit, failing_clearly, say, tell
 
 app = typer.Typer(help="Audit, split, convert, fetch and make data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -80,6 +80,8 @@ def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any)
 
 
 def _say_audit(found: dict[str, Any]) -> None:
+    from millscale.core.types import Problem
+
     say(f"{found['images']} images, {found['groups']} independent groups")
     for name, count in found["classes"].items():
         say(f"  {name:<24}{count:>6}")
@@ -92,7 +94,7 @@ def _say_audit(found: dict[str, Any]) -> None:
     for suspect in found["suspect_labels"][:20]:
         say(f"doubtful label: {suspect['image']}: {suspect['label']}, perhaps {suspect['suggestion']}. {suspect['reason']}")
     for problem in found["problems"]:
-        say(f"{problem['code']}: {problem['path']}: {problem['message']} {problem['fix']}")
+        tell(Problem(**problem))
     for leak in found.get("leaks", ()):
         say(
             f"leak: {leak['leaking']} of {leak['images']} {leak['part']} images ({leak['fraction']:.1%}) "
@@ -107,7 +109,7 @@ def split(
     folds: Annotated[int, typer.Option(help="Parts for cross-validation; 0 for none.")] = 5,
     test: Annotated[float, typer.Option(help="Share of the images to keep for a final test.")] = 0.0,
     val: Annotated[float, typer.Option(help="Share of the images for validation.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Decides among equally good divisions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides among equally good divisions.")] = 0,
     as_json: _Json = False,
 ) -> None:
     """Divide a data set; images that share pixels stay together."""
@@ -124,7 +126,7 @@ def split(
         out.parent.mkdir(parents=True, exist_ok=True)
         parts.save(out)
         for problem in parts.problems:
-            say(f"{problem.code}: {problem.path}: {problem.message} {problem.fix}")
+            tell(problem)
         say(f"{parts.groups} groups; {len(parts.train)} train, {len(parts.val)} val, {len(parts.test)} test")
         say(f"Wrote {out}")
         if as_json:
@@ -172,7 +174,7 @@ def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     per_class: Annotated[int, typer.Option(min=1, help="Images of each of the six defects.")] = 60,
     size: Annotated[int, typer.Option(min=32, help="Side of an image in pixels.")] = 200,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pixels.")] = 0,
 ) -> None:
     """Make images of hot-rolled strip with six defects, their masks, boxes and known overlaps."""
     with failing_clearly():
@@ -180,8 +182,8 @@ def synth(
 
         with Watch() as watch:
 
-            def tell(done: int, total: int) -> None:
+            def step(done: int, total: int) -> None:
                 watch("images", done, total)
 
-            images = make_dataset(out, per_class=per_class, size=size, seed=seed, progress=tell)
+            images = make_dataset(out, per_class=per_class, size=size, seed=seed, progress=step)
         say(f"{len(images)} images in {out / 'images'}; masks and truth.json beside them")

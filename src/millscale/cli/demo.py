@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, failing_clearly, say
+from millscale.cli.output import Watch, failing_clearly, say, tell
 
 
 def demo(
@@ -29,7 +29,7 @@ def demo(
         options = {"backbone": backbone} if backbone else {}
         run = train(images, options=options, name=name, out=out / "run", progress=watch)
         for problem in run.audit.problems:
-            say(f"   {problem.code}: {problem.path}: {problem.message}")
+            tell(problem)
         _tell_leak(run)
         low, high = run.metrics.intervals["accuracy"]
         say(f"3. Group-clean accuracy {run.metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})")

@@ -25,12 +25,12 @@ def inspect(
 ) -> None:
     """Give a verdict on each image. Without a bundle, the packaged NEU steel model decides."""
     with failing_clearly():
-        from millscale.core.errors import DataError
+        from millscale.core.errors import DataError, UsageError
         from millscale.runtime.inspector import Inspector
 
         bundle = paths.pop(0) if paths[0].endswith(_BUNDLE) else None
         if not paths:
-            raise DataError("Expected images to inspect, found only a bundle. Add files, folders or globs.")
+            raise UsageError("Expected images to inspect, found only a bundle. Add files, folders or globs.")
         inspector = Inspector.open(bundle)
         counts = {"pass": 0, "reject": 0, "review": 0, "unreadable": 0}
         for found in inspector.inspect_files(_images(paths), costs=_costs(inspector, cost)):
@@ -83,7 +83,7 @@ def _images(paths: list[str]) -> Iterator[Path]:
     """Files as named, a folder's images in order, globs expanded.
 
     Raises:
-        DataError: a path that names nothing.
+        DataError: a path that names nothing, or a folder without an image.
     """
     from millscale.core.errors import DataError
     from millscale.imaging.decode import SUFFIXES
@@ -91,7 +91,10 @@ def _images(paths: list[str]) -> Iterator[Path]:
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not found:
+                raise DataError(f"{text}: expected a folder with images, found none in it. Check the path.")
+            yield from found
         elif path.exists():
             yield path
         elif has_magic(text) and (matches := sorted(glob(text, recursive=True))):

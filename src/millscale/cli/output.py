@@ -5,12 +5,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from millscale.core.errors import MillscaleError
+
+if TYPE_CHECKING:
+    from millscale.core.types import Problem
 
 _QUIET_SECONDS = 5.0
 """How often progress is told where nobody sees a bar move, as in a log file."""
@@ -24,6 +27,13 @@ def stderr() -> Console:
 def say(text: str) -> None:
     """One line for people."""
     stderr().print(text, markup=False)
+
+
+def tell(problem: "Problem") -> None:
+    """One line for people: what kind of problem, where, what, and what to do."""
+    where = "" if problem.path in problem.message else f"{problem.path}: "
+    fix = problem.fix[:1].upper() + problem.fix[1:]
+    say(f"{problem.code}: {where}{problem.message.rstrip('.')}. {fix.rstrip('.')}.")
 
 
 def emit(document: Mapping[str, Any]) -> None:

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, emit, failing_clearly, say
+from millscale.cli.output import Watch, emit, failing_clearly, say, tell
 
 
 def train(
+    context: typer.Context,
     directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")] = None,
     recipe: Annotated[str, typer.Option(help="probe (no torch), finetune or scratch (torch).")] = "probe",
     backbone: Annotated[
@@ -17,7 +18,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME-RECIPE.")] = None,
     folds: Annotated[int, typer.Option(min=3, help="Folds of the cross-validation; overlapping images stay together.")] = 5,
     split: Annotated[Path | None, typer.Option(help="Use the folds of this file (see `data split`).")] = None,
-    seed: Annotated[int, typer.Option(help="Of the folds and of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds and of everything random.")] = 0,
     option: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe.")] = None,
     good: Annotated[list[str] | None, typer.Option(help="A class that is no defect; may be given again.")] = None,
     cost: Annotated[
@@ -39,8 +40,10 @@ def train(
         from millscale.pipeline.run import read_run
         from millscale.pipeline.train import train as run_training
 
-        if config is not None:
-            settings = TrainConfig.from_json(read_run(config)["config"])
+        repeated = read_run(config) if config is not None else None
+        if repeated is not None:
+            _refuse_other_options(context)
+            settings = TrainConfig.from_json(repeated["config"])
             if directory is not None:
                 settings = replace(settings, data=str(directory))
         else:
@@ -50,11 +53,25 @@ def train(
         with Watch() as watch:
             run = run_training(images, settings, target, progress=watch)
         for problem in run.audit.problems:
-            say(f"{problem.code}: {problem.path}: {problem.message} {problem.fix}")
+            tell(problem)
+        if repeated is not None and repeated.get("dataset") != run.document["dataset"]:
+            say(f"Careful: these are not the images of {config}; the run is another one.")
         if as_json:
             emit(run.to_json())
         else:
             _summary(run)
+
+
+def _refuse_other_options(context: typer.Context) -> None:
+    from millscale.core.errors import UsageError
+
+    own = {"directory", "config", "out", "as_json"}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name not in own and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--config repeats a run as it was, found also {parameter.opts[0]}. Leave out one of them."
+            )
 
 
 def _settings(

@@ -60,6 +60,7 @@ def leaks(split: Split | Parts, audit: Audit, *, min_fraction: float = 0.0) -> t
     """Measure a split against an audit of the same images, every held-out part and every fold by itself.
 
     Args:
+        audit: of the same images.
         split: ours, or the ids of each part, with a part named "train".
         min_fraction: ignore pairs that share less than this part of their area.
 
@@ -67,7 +68,7 @@ def leaks(split: Split | Parts, audit: Audit, *, min_fraction: float = 0.0) -> t
         DataError: no part is named "train", or it stands alone.
     """
     shared = [o for o in (*audit.overlaps, *audit.second_exposures) if o.fraction >= min_fraction]
-    shared += [Overlap(n.a, n.b, 1.0, 0, 0, False) for n in audit.near_duplicates]
+    shared += [Overlap(n.a, n.b, 1.0, 0, 0, exact=False) for n in audit.near_duplicates]
     return tuple(_measure(name, train, held, shared) for name, train, held in _divisions(split))
 
 
@@ -93,6 +94,7 @@ def read_parts(source: Path | Mapping[str, Path], manifest: Manifest) -> Split |
     """A split kept in files, its names resolved to the manifest's ids.
 
     Args:
+        manifest: the data set that the names belong to.
         source: a JSON file of ours; or a text file of names for each part, as ``{"train": path, "val": path}``.
             A name may be an id, a file name, or either without its ending, one a line.
 
@@ -123,13 +125,16 @@ def _divisions(split: Split | Parts) -> Iterable[tuple[str, set[str], Sequence[s
 
 def _measure(part: str, train: set[str], held: Sequence[str], shared: Iterable[Overlap]) -> Leak:
     inside = set(held)
-    pairs = {}
+    pairs: dict[tuple[str, str], float] = {}
     for overlap in shared:
         for a, b in ((overlap.a, overlap.b), (overlap.b, overlap.a)):
             if a in inside and b in train:
                 pairs[a, b] = max(overlap.fraction, pairs.get((a, b), 0.0))
     pairs.update({(name, name): 1.0 for name in inside & train})
-    found = sorted((LeakingPair(a, b, f) for (a, b), f in pairs.items()), key=lambda p: (-p.fraction, p.held_out, p.train))
+    found = sorted(
+        (LeakingPair(a, b, f) for (a, b), f in pairs.items()),
+        key=lambda p: (-p.fraction, p.held_out, p.train),
+    )
     return Leak(part, len(held), len({pair.held_out for pair in found}), tuple(found))
 
 
@@ -137,7 +142,9 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected a text file of image names, found {error}. Name an existing file.") from error
+        raise DataError(
+            f"{path}: expected a text file of image names, found {error}. Name an existing file."
+        ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -153,8 +160,14 @@ def _names(manifest: Manifest) -> dict[str, set[str]]:
 
 def _resolve(line: str, names: Mapping[str, set[str]], path: Path) -> str:
     text = line.replace("\\", "/")
-    found = {line} if line in names.get(line, ()) else names.get(text) or names.get(PurePosixPath(text).name, set())
+    found = (
+        {line}
+        if line in names.get(line, ())
+        else names.get(text) or names.get(PurePosixPath(text).name, set())
+    )
     if len(found) != 1:
         state = f"{len(found)} images of that name" if found else "no such image"
-        raise DataError(f"{path}: expected the name of one image, found '{line}', {state}. Use the ids of the data set.")
+        raise DataError(
+            f"{path}: expected the name of one image, found '{line}', {state}. Use the ids of the data set."
+        )
     return next(iter(found))

@@ -87,6 +87,7 @@ def split(
     every class balanced. The same arguments give the same split.
 
     Args:
+        manifest: the data set.
         folds: parts for cross-validation over everything outside ``test``; below 2, none.
         groups: id → group, as ``Audit.groups``; None takes the manifest's own, or else runs the audit.
         test, val: share of the images wanted in each, in [0, 1); their sum below 1.

@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millscale import __version__
 from millscale.core.errors import DataError
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
@@ -75,7 +77,7 @@ def extract(
         DataError: no image could be decoded.
     """
     graph = feature_graph(backbones)
-    key = hashlib.sha256(graph + repr(preprocess.to_json()).encode()).hexdigest()[:16]
+    key = _extractor_key(graph, preprocess)
     network = Network(graph, "feature network", threads=1)
     dimensions = network.run({"images": np.zeros((1, 64, 64, 3), np.uint8)})[0].shape[2]
     cache = FeatureCache(cache_dir("features") / f"{key}.sqlite", (VIEWS, dimensions))
@@ -98,6 +100,12 @@ def extract(
             if progress:
                 progress("features", min(start + _CHUNK, len(missing)), len(missing))
     return Features(_without_unreadable(manifest, unreadable), dimensions, cache)
+
+
+def _extractor_key(graph: bytes, preprocess: Preprocess) -> str:
+    """Names all that decides a feature's bits: the network, the sizing, the decoder, the arithmetic."""
+    made_by = [__version__, version("onnxruntime"), version("Pillow")]
+    return hashlib.sha256(graph + repr((preprocess.to_json(), made_by)).encode()).hexdigest()[:16]
 
 
 def _without_unreadable(manifest: Manifest, unreadable: dict[str, str]) -> Manifest:

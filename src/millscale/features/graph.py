@@ -3,10 +3,10 @@
 The same graph extracts training features and runs in the bundle, so there is nothing to keep in step:
 
     images (n, h, w, 3) uint8 → normalise → dihedral views → backbone(s) → mean and deviation of every map
-    → signed square root → features (n, views, d) → mean over views → linear head → softmax → probs (n, c)
+    → signed fourth root → features (n, views, d) → mean over views → linear head → softmax → probs (n, c)
 
-The signed square root is the variance-stabilising step of Perronnin et al. 2010 (Fisher vectors): without it
-the few strongest channels decide alone.
+The signed root is the power normalisation of Perronnin et al. 2010 (equation 6, alpha = 1/4): pooled channels are heavy
+tailed, and without it the few strongest images decide alone.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,10 @@ class _Builder:
             ir_version=IR_VERSION,
             producer_name="millscale",
         )
-        onnx.checker.check_model(model)
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise ModelError(f"The network does not hold together: {error}. Export its backbone again.") from error
         return bytes(model.SerializeToString())
 
 
@@ -147,7 +150,7 @@ def _flipped(build: _Builder, pixels: str, axes: list[int]) -> str:
 
 
 def _pooled(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> str:
-    """Mean and deviation over every feature map of every backbone, signed square root, ``(n, d)``."""
+    """Mean and deviation over every feature map of every backbone, signed fourth root, ``(n, d)``."""
     parts: list[str] = []
     for backbone in backbones:
         for feature_map in _embedded(build, backbone, pixels):
@@ -156,17 +159,19 @@ def _pooled(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> str:
             variance = build.op("ReduceMean", build.op("Mul", centred, centred), axes=[2, 3], keepdims=1)
             parts += [build.op("Flatten", mean), build.op("Flatten", build.op("Sqrt", variance))]
     joined = build.op("Concat", *parts, axis=1)
-    return build.op("Mul", build.op("Sign", joined), build.op("Sqrt", build.op("Abs", joined)))
+    root = build.op("Sqrt", build.op("Sqrt", build.op("Abs", joined)))
+    return build.op("Mul", build.op("Sign", joined), root)
 
 
 def _embedded(build: _Builder, backbone: Backbone, pixels: str) -> list[str]:
     """Copy the backbone's nodes behind ``pixels``, weights once per graph; return its feature maps."""
     model = onnx.load_model_from_string(backbone.data)
     _check_backbone(model, backbone)
-    graph, prefix = model.graph, f"{backbone.spec.name}."
+    # Two files may bear one name; the digest keeps their weights apart.
+    graph, prefix = model.graph, f"{backbone.spec.name}.{backbone.digest[:12]}."
     build.count += 1
     edge = f"{prefix}{build.count}."
-    names = {graph.input[0].name: pixels}
+    names = {_image_inputs(model)[0].name: pixels}
     for weight in graph.initializer:
         names[weight.name] = prefix + weight.name
         if prefix + weight.name not in build.weights:
@@ -185,9 +190,14 @@ def _embedded(build: _Builder, backbone: Backbone, pixels: str) -> list[str]:
     return [edge + name for name in wanted]
 
 
-def _check_backbone(model: onnx.ModelProto, backbone: Backbone) -> None:
+def _image_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The graph's inputs less its weights, which older files list among them."""
     initial = {weight.name for weight in model.graph.initializer}
-    inputs = [entry for entry in model.graph.input if entry.name not in initial]
+    return [entry for entry in model.graph.input if entry.name not in initial]
+
+
+def _check_backbone(model: onnx.ModelProto, backbone: Backbone) -> None:
+    inputs = _image_inputs(model)
     opset = next((entry.version for entry in model.opset_import if entry.domain == ""), 0)
     outputs = {output.name for output in model.graph.output}
     problem = ""

@@ -46,13 +46,18 @@ def draw_mosaic(tiles: Sequence[Tile], size: tuple[int, int]) -> PIL.Image.Image
     scale = min(size[0] / (right - left), size[1] / (bottom - top), 1.6)
     sheet = PIL.Image.new("RGB", (right - left, bottom - top), BACKGROUND)
     for tile in tiles:
-        sheet.paste(PIL.Image.fromarray(np.ascontiguousarray(tile.image)).convert("RGB"), (tile.x - left, tile.y - top))
+        sheet.paste(
+            PIL.Image.fromarray(np.ascontiguousarray(tile.image)).convert("RGB"),
+            (tile.x - left, tile.y - top),
+        )
     shape = max(1, round(sheet.width * scale)), max(1, round(sheet.height * scale))
     sheet = sheet.resize(shape, PIL.Image.Resampling.LANCZOS)
     return _outlined(sheet, tiles, (left, top), scale)
 
 
-def draw_panels(panels: Sequence[Panel], title: str, subtitle: str, *, columns: int = 3, cell: int = 440) -> PIL.Image.Image:
+def draw_panels(
+    panels: Sequence[Panel], title: str, subtitle: str, *, columns: int = 3, cell: int = 440
+) -> PIL.Image.Image:
     """Mosaics in a grid under a title, each in a square of ``cell`` pixels with its caption below."""
     rows = -(-len(panels) // columns) or 1
     step_x, step_y = cell + MARGIN, cell + CAPTION + MARGIN

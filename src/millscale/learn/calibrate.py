@@ -17,16 +17,25 @@ def fit_temperature(logits: NDArray[np.floating], y: NDArray[np.integer]) -> flo
     classifier without an error on ``n`` images is not called infinitely sure.
 
     Args:
-        logits: ``(N, C)`` of images the classifier did not train on.
+        logits: ``(N, C)`` of images the classifier did not train on; -inf for a class it never saw. An image
+            of such a class is left out: no temperature could mend it, and it would flatten all the others.
         y: ``(N,)`` true class indices.
+
+    Returns:
+        The temperature; 1 where no image is left to fit it on.
     """
+    rows = np.isfinite(logits[np.arange(len(y)), y])
+    logits, y = logits[rows], y[rows]
     n, classes = logits.shape
-    spread = 1.0 / (n + classes)
-    target = np.full((n, classes), spread)
-    target[np.arange(n), y] = 1.0 - spread * (classes - 1)
+    if not n:
+        return 1.0
+    known = np.isfinite(logits)
+    target = known / (n + classes)
+    target[np.arange(n), y] += 1.0 - target.sum(1)
 
     def loss(log_temperature: float) -> float:
-        return float(-(target * log_softmax(logits / math.exp(log_temperature), axis=1)).sum())
+        log_probs = log_softmax(logits / math.exp(log_temperature), axis=1)
+        return float(-(target * np.where(known, log_probs, 0.0)).sum())
 
     bounds = (math.log(_COLDEST), math.log(_HOTTEST))
     return math.exp(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from sklearn.linear_model import LogisticRegression
 
 Floats = NDArray[np.float64]
-_ABSENT = -1e4
+_ABSENT = -np.inf
 """The logit of a class that was not in the training part."""
 
 
@@ -139,6 +138,8 @@ def fit_logistic(
         classes: C.
         strength: inverse of the ridge penalty, scikit-learn's ``C``.
     """
+    from sklearn.linear_model import LogisticRegression  # seconds to import, and rarely needed
+
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     scale = np.where(deviation > 1e-6 * max(deviation.max(), 1e-12), deviation, np.inf)
     model = LogisticRegression(C=strength, max_iter=500, tol=1e-3).fit((features - mean) / scale, targets)

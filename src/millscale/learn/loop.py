@@ -22,7 +22,7 @@ from millscale.learn.recipe import Progress
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SHRINKAGES = (0.03, 0.1, 0.3)
+SHRINKAGES = (0.01, 0.03, 0.1, 0.3)
 STRENGTHS = (0.1, 1.0)
 LOGISTIC_BUDGET = 32_000_000
 """Logistic regression holds all its features in memory; past this many numbers it is not considered."""

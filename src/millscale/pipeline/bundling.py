@@ -68,7 +68,7 @@ def bundle_of(
             "fingerprint": manifest.fingerprint,
         },
         "provenance": {**trained.details, "seed": config.seed, "folds": int(task.folds.max()) + 1},
-        "licence_notes": trained.licence_notes,
+        "licence_notes": f"{config.licence_notes} {trained.licence_notes}".strip(),
     }
     seen = np.array(sorted(int(r.content_hash[:16], 16) for r in manifest.records), np.uint64)
     members = {"classifier.onnx": trained.graph, "golden.png": golden, "seen.npy": _npy(seen)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from millscale.core import plugins
@@ -25,6 +26,7 @@ class TrainConfig:
         costs: of each mistake, which choose the verdicts; see `Costs`.
         good_classes: classes that are no defect; None takes those with a usual name, such as "good".
         name: of the bundle; by default the data folder's.
+        licence_notes: the terms of the data, for the card; the backbone's own terms are added.
     """
 
     data: str
@@ -36,6 +38,13 @@ class TrainConfig:
     costs: Costs = field(default_factory=lambda: Costs.model_validate({}))
     good_classes: tuple[str, ...] | None = None
     name: str | None = None
+    licence_notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
+        if self.name is not None and (not self.name or self.name != Path(self.name).name or self.name.startswith(".")):
+            raise UsageError(f"name: expected one that can name a file, found '{self.name}'.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -46,17 +55,20 @@ class TrainConfig:
         """Read back what ``to_json`` wrote.
 
         Raises:
-            UsageError: an unknown field.
+            UsageError: an unknown field, a missing one, or one of the wrong kind.
         """
         unknown = set(document) - {entry.name for entry in fields(cls)}
         if unknown:
             raise unknown_name("training option", min(unknown), (entry.name for entry in fields(cls)))
         values = dict(document)
-        if "costs" in values:
-            values["costs"] = Costs.model_validate(values["costs"])
-        if values.get("good_classes") is not None:
-            values["good_classes"] = tuple(values["good_classes"])
-        return cls(**values)
+        try:
+            if "costs" in values:
+                values["costs"] = Costs.model_validate(values["costs"])
+            if values.get("good_classes") is not None:
+                values["good_classes"] = tuple(values["good_classes"])
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"Expected the config of a run.json, found another ({error}).") from error
 
 
 def recipe_config(recipe: str, options: Mapping[str, Any]) -> Any:

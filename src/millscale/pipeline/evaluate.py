@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from millscale.core.errors import DataError
+from millscale.core.types import Problem
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.learn.recipe import Progress
 from millscale.metrics.decisions import decision_rates
@@ -34,6 +35,7 @@ class Evaluation:
         rates: escape, overkill and review rate; None where undefined.
         trained_on: images of the folder that the bundle was trained on, by content.
         report: what the page shows.
+        problems: of the data, such as images that were left out.
     """
 
     metrics: ClassificationMetrics
@@ -41,6 +43,7 @@ class Evaluation:
     rates: Mapping[str, Any]
     trained_on: int
     report: Report
+    problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``evaluate --json`` prints."""
@@ -65,7 +68,7 @@ def evaluate(
     source = Path(bundle) if bundle is not None else packaged_bundle()
     inspector = Inspector.open(source)
     audit = audited(images, progress)
-    manifest = usable(images, audit)
+    manifest = usable(images, audit, classes=1)
     _check_labels(manifest, inspector.card.classes)
     found = _inspect(inspector, manifest.records, progress)
     table = _table(manifest, inspector.card.classes, found)
@@ -83,7 +86,7 @@ def evaluate(
         mosaic=mosaic_of(images, audit),
         details={"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
-    result = Evaluation(metrics, table, decision_rates(outcomes, defective).to_json(), seen, report)
+    result = Evaluation(metrics, table, decision_rates(outcomes, defective).to_json(), seen, report, audit.problems)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)

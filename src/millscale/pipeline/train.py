@@ -82,21 +82,21 @@ def train(
     return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, report)
 
 
-def usable(images: Manifest, audit: Audit) -> Manifest:
+def usable(images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
     """The labelled, decodable images with their groups, and the classes that have any.
 
     Raises:
-        DataError: fewer than two classes have images.
+        DataError: fewer than ``classes`` classes have images.
     """
     bad = set(audit.unreadable)
     kept = images.select(r.id for r in images.records if r.label is not None and r.id not in bad)
-    classes = tuple(name for name, count in kept.class_counts.items() if count)
-    if len(classes) < 2:
+    found = tuple(name for name, count in kept.class_counts.items() if count)
+    if len(found) < classes:
         raise DataError(
-            f"{images.source}: expected images of at least 2 classes, found {len(kept)} usable labelled images "
-            f"of {len(classes)}. Put each class into a folder of its own."
+            f"{images.source}: expected images of at least {classes} classes, found {len(kept)} usable labelled "
+            f"images of {len(found)}. Put each class into a folder of its own."
         )
-    return replace(kept.with_groups(audit.groups), classes=classes)
+    return replace(kept.with_groups(audit.groups), classes=found)
 
 
 def _folds(manifest: Manifest, config: TrainConfig) -> Split:

@@ -5,16 +5,21 @@ Pydantic checks it when a bundle is opened, because a bundle is untrusted input.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from millscale.core.errors import ModelError
+from millscale.imaging.preprocess import Preprocess
 
 SCHEMA_VERSION = 1
+_LONGEST_SIDE = 4096
+"""Pixels; a card that asks for more would fill the memory with one image."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 MemberName = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.(onnx|npy|png)$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Part(_Strict):
@@ -53,7 +58,7 @@ class Golden(_Strict):
 
     file: MemberName
     probs: tuple[Probability, ...]
-    tolerance: float = Field(1e-3, gt=0)
+    tolerance: float = Field(1e-3, gt=0, le=0.01)
 
 
 class Card(_Strict):
@@ -82,3 +87,24 @@ class Card(_Strict):
     provenance: dict[str, Any]
     licence_notes: str
     sha256: dict[MemberName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+    @field_validator("preprocess")
+    @classmethod
+    def _can_be_applied(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            size = Preprocess.from_json(value).size
+        except ModelError as error:
+            raise ValueError(str(error)) from error
+        if size is not None and not all(isinstance(n, int) and n <= _LONGEST_SIDE for n in size):
+            raise ValueError(f"expected whole sides of at most {_LONGEST_SIDE} pixels, found {size}")
+        return value
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Card":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("expected every class once")
+        if not set(self.good_classes) <= set(self.classes):
+            raise ValueError(f"expected good classes among {self.classes}, found {self.good_classes}")
+        if len(self.golden.probs) != len(self.classes):
+            raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
+        return self

@@ -78,9 +78,17 @@ class Inspector:
 
         Raises:
             DataError: the image cannot be decoded.
+            ModelError: the network gives no finite probability for each class.
         """
         tensor, _ = self._preprocess.apply(_pixels(image))
-        probs: NDArray[np.float32] = self._network.run({"images": tensor[None]}, ["probs"])[0][0]
+        answer = self._network.run({"images": tensor[None]}, ["probs"])[0]
+        # A comparison with NaN is false, so that a NaN would make the cheapest verdict "pass".
+        if answer.shape != (1, len(self._good)) or not np.isfinite(answer).all():
+            raise ModelError(
+                f"{self._network.name}: expected {len(self._good)} finite probabilities, found {answer}. "
+                "Train the bundle anew."
+            )
+        probs: NDArray[np.float32] = answer[0]
         score = float(probs[[not good for good in self._good]].sum())
         return Prediction(score=min(max(score, 0.0), 1.0), probs=probs)
 
@@ -121,9 +129,12 @@ class Inspector:
 
     def _check_golden(self, bundle: Bundle, source: str) -> None:
         golden = bundle.card.golden
-        found = self.inspect(bundle.members[golden.file]).probs
+        try:
+            found = self.inspect(bundle.members[golden.file]).probs
+        except (DataError, ModelError) as error:
+            raise ModelError(f"{source}: its golden image cannot be inspected: {error}") from error
         expected = np.array(golden.probs)
-        if found is None or found.shape != expected.shape or np.abs(found - expected).max() > golden.tolerance:
+        if found is None or np.abs(found - expected).max() > golden.tolerance:
             raise ModelError(
                 f"{source}: on its golden image this machine gives {found}, the card says {expected}. "
                 "Upgrade onnxruntime, or train the bundle anew on this machine."

@@ -19,9 +19,10 @@ ALLOWED_OPERATORS = frozenset(
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx"})
 
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
-_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 5, 6, 11
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 5, 10, 6, 11
+_ATTRIBUTE_SPARSE = (22, 23)
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 
@@ -58,6 +59,8 @@ def _check_graph(graph: memoryview, name: str, depth: int) -> None:
             _check_node(memoryview(bytes(value)), name, depth)
         elif number == _GRAPH_INITIALIZER:
             _check_tensor(memoryview(bytes(value)), name)
+        elif number == _GRAPH_SPARSE:
+            raise _refused(name, "it holds sparse weights")
 
 
 def _check_node(node: memoryview, name: str, depth: int) -> None:
@@ -77,8 +80,10 @@ def _check_attribute(attribute: memoryview, name: str, depth: int) -> None:
     for number, value in _fields(attribute):
         if number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
             _check_graph(memoryview(bytes(value)), name, depth + 1)
-        elif number == _ATTRIBUTE_TENSOR:
+        elif number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
             _check_tensor(memoryview(bytes(value)), name)
+        elif number in _ATTRIBUTE_SPARSE:
+            raise _refused(name, "it holds sparse weights")
 
 
 def _check_tensor(tensor: memoryview, name: str) -> None:

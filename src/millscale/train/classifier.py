@@ -279,8 +279,13 @@ def _loop_config(setup: _Setup, seed: int) -> LoopConfig:
 
 
 def _identity(setup: _Setup, learned: Rows, validated: Rows) -> str:
-    """A digest of the data and all options: another one is another training."""
-    facts = [setup.task.manifest.fingerprint, asdict(setup.config), asdict(setup.start)]
+    """A digest of the data and the options that decide one network: another one is another training.
+
+    How many folds are held out is not among them: a fold is not trained again when more are asked for.
+    """
+    options = asdict(setup.config)
+    del options["held_out_folds"], options["final"]
+    facts = [setup.task.manifest.fingerprint, options, asdict(setup.start)]
     facts += [setup.preprocess.to_json(), learned.tolist(), validated.tolist(), str(setup.device)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -1,5 +1,6 @@
 """The options of the recipes that train a whole network; listing them needs no torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -8,6 +9,9 @@ from millscale.core.errors import UsageError
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of the arithmetic while training; "auto" takes bfloat16 where it is faster."""
 Final = Literal["refit", "reuse"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+DEFAULT_NETWORK = "millscale_s"
+"""The one that ships inside the package: nothing has to be fetched."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class ClassifierConfig:
     """Options of training a network to classify images.
 
     Attributes:
-        size: longer side of the images the network sees, in pixels, at least 32.
+        size: longer side of the images the network sees, in pixels, at least 32; 0 keeps that of the largest
+            image up to 224. Fine textures need their native size.
         epochs: passes over the training images.
         batch: images a step.
         rate: highest learning rate, reached after the warm-up, then a cosine down to zero.
@@ -39,10 +44,10 @@ class ClassifierConfig:
         device: "auto" (a GPU if there is one), "cpu" or "cuda".
     """
 
-    size: int = 128
-    epochs: int = 6
+    size: int = 0
+    epochs: int = 4
     batch: int = 16
-    rate: float = 3e-4
+    rate: float = 1e-4
     warm_up: float = 0.1
     weight_decay: float = 0.02
     ema: float = 0.99
@@ -55,31 +60,27 @@ class ClassifierConfig:
     held_out_folds: int = 1
     final: Final = "refit"
     precision: Precision = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("size", 32),
-            ("epochs", 1),
-            ("batch", 1),
-            ("patience", 0),
-            ("held_out_folds", 0),
-        ):
-            _require(name, getattr(self, name), getattr(self, name) >= least, f"at least {least}")
+        self._check("size", "0, or at least 32 pixels", lambda size: size == 0 or size >= 32)
+        for name in ("epochs", "batch"):
+            self._check(name, "1 or more", lambda count: count >= 1)
+        for name in ("patience", "held_out_folds", "weight_decay", "augment", "mixup"):
+            self._check(name, "0 or more", lambda value: value >= 0)
         for name in ("rate", "clip"):
-            _require(name, getattr(self, name), getattr(self, name) > 0, "a number above 0")
-        for name in ("weight_decay", "augment", "mixup"):
-            _require(name, getattr(self, name), getattr(self, name) >= 0, "a number of 0 or more")
+            self._check(name, "a number above 0", lambda value: value > 0)
         for name in ("warm_up", "ema", "label_smoothing"):
-            _require(
-                name, getattr(self, name), 0 <= getattr(self, name) < 1, "a number of 0 or more, below 1"
-            )
-        _require("validation", self.validation, 0 < self.validation < 1, "a number between 0 and 1")
-        _require("final", self.final, self.final in get_args(Final), "refit or reuse")
-        _require(
-            "precision", self.precision, self.precision in get_args(Precision), "auto, float32 or bfloat16"
-        )
-        _require("device", self.device, self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
+            self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)
+        self._check("validation", "a number between 0 and 1", lambda share: 0 < share < 1)
+        for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
+            self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)
+
+    def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
+        """Refuse a value of the field ``name`` for which ``holds`` does not."""
+        value = getattr(self, name)
+        if not holds(value):
+            raise UsageError(f"{name}: expected {expected}, found {value!r}. Set it with --set {name}=….")
 
 
 @dataclass(frozen=True)
@@ -87,33 +88,30 @@ class FinetuneConfig(ClassifierConfig):
     """Options of fine-tuning a pretrained network.
 
     Attributes:
-        network: a name in ``millscale.train.networks`` that has pretrained weights.
+        network: a name in ``millscale.train.networks`` that has pretrained weights: "millscale_s" ships in
+            the package; "resnet18" and "mobilenet_v2" want their file in ``MILLSCALE_WEIGHTS``.
         frozen: how many of the network's leading stages keep their pretrained weights.
         head_first: fit the linear head on the pretrained features before the whole network is trained, so
             that the first steps do not spoil them (Kumar et al., ICLR 2022).
     """
 
-    network: str = "resnet18"
+    network: str = DEFAULT_NETWORK
     frozen: int = 0
     head_first: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require("frozen", self.frozen, self.frozen >= 0, "0 or more")
+        self._check("frozen", "0 or more", lambda count: count >= 0)
 
 
 @dataclass(frozen=True)
 class ScratchConfig(ClassifierConfig):
     """Options of training the small network from random weights; as ``ClassifierConfig``, longer."""
 
+    size: int = 128
     epochs: int = 20
     batch: int = 32
     rate: float = 1e-3
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     augment: float = 0.5
-
-
-def _require(name: str, value: Any, holds: bool, expected: str) -> None:  # noqa: FBT001 - what holds is a bool
-    if not holds:
-        raise UsageError(f"{name}: expected {expected}, found {value!r}. Set it with --set {name}=….")

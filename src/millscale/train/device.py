@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from millscale.core.errors import UsageError
-from millscale.train.config import Precision
+from millscale.train.config import DeviceName, Precision
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(wanted: DeviceName) -> torch.device:
     """The device called "auto" (a GPU if there is one), "cpu" or "cuda".
 
     Raises:

@@ -15,6 +15,9 @@ from millscale.learn.recipe import Progress
 Pixels = NDArray[np.uint8]
 """``(N, h, w, 3)`` uint8."""
 
+LONGEST = 224
+"""What ImageNet networks were trained at; fine texture is lost below the native size of such images."""
+
 
 def batch_preprocess(manifest: Manifest, size: int) -> Preprocess:
     """All images at one size, because a network is trained on batches.
@@ -23,9 +26,10 @@ def batch_preprocess(manifest: Manifest, size: int) -> Preprocess:
 
     Args:
         manifest: the images; their headers are read.
-        size: longer side in pixels.
+        size: longer side in pixels; 0 keeps that of the largest image up to 224.
     """
     shapes = {read_size(record.path) for record in manifest.records}
+    size = size or min(LONGEST, max(map(max, shapes)))
     scaled = {(round(size * h / max(w, h)), round(size * w / max(w, h))) for w, h in shapes}
     return Preprocess("resize", scaled.pop()) if len(scaled) == 1 else Preprocess("letterbox", (size, size))
 

@@ -1,5 +1,6 @@
 """What the teachers say of a fixed set of views, computed once and kept on disk in half precision."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 _CHUNK = 50
 """Views drawn, shown to the teachers and written together."""
+_FINGERPRINTED = 32
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ def pooled(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.concatenate([stat for m in maps for stat in (m.mean((2, 3)), m.std((2, 3)))], axis=1)
 
 
+def fingerprint(photographs: Sequence[Grey], config: TargetConfig) -> str:
+    """sha256 of the first views, which another generator, other photographs or another seed would change."""
+    views = (draw_view(photographs, config.view, config.seed, index) for index in range(_FINGERPRINTED))
+    return hashlib.sha256(b"".join(view.tobytes() for view in views)).hexdigest()
+
+
 def averaged(features: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """``(N, C, H, W)`` averaged over blocks to ``(N, side, side, C)``; H and W are multiples of ``side``."""
     n, c, h, w = features.shape
@@ -114,7 +122,7 @@ def _identity(teachers: Sequence[Backbone], photographs: Sequence[Grey], config:
     """What the targets depend on, as JSON."""
     asked = asdict(config) | {
         "teachers": [teacher.digest for teacher in teachers],
-        "photographs": len(photographs),
+        "first_views": fingerprint(photographs, config),
     }
     return json.dumps(asked, sort_keys=True, indent=1)
 

@@ -200,7 +200,7 @@ def test_class_with_a_single_image_is_reported(tmp_path: Path) -> None:
     draw_all(tmp_path, ["a/1.bmp", "a/2.bmp", "b/1.bmp"])
     manifest = read(tmp_path)
     assert manifest.class_counts == {"a": 2, "b": 1}
-    assert codes(manifest) == [("single_image", False)]
+    assert codes(manifest) == [("single_image_class", False)]
 
 
 def test_equal_stems_are_both_read_and_reported(tmp_path: Path) -> None:

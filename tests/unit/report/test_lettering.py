@@ -1,6 +1,6 @@
 import pytest
 
-from millscale.report.figures.lettering import Lettering, columns, lettering, shorten, visible
+from millscale.report.figures.lettering import Lettering, columns, drawable, lettering, shorten, visible
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,10 @@ def test_a_family_is_added_only_for_what_the_base_font_lacks():
     assert lettering(("Patches",), available=stix).families == ["DejaVu Sans"]
     assert lettering(("\u1d81",), available=stix) == Lettering(("\u1d81",), ["DejaVu Sans", *stix])
     assert lettering(("氧",), available=stix) == Lettering(("class 1",), ["DejaVu Sans"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a/b 1.bmp", "a/b 1.bmp"), ("傷/図 1.bmp", "\ufffd/\ufffd 1.bmp"), ("süß\n№", "süß №")]
+)
+def test_what_no_font_has_is_replaced_sign_by_sign(text, expected):
+    assert drawable(text, ["DejaVu Sans"]) == expected

@@ -112,6 +112,18 @@ def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, tas
     assert again.details == whole.details
 
 
+def test_a_fold_is_not_trained_again_when_more_are_asked_for(task):
+    config = replace(SCRATCH, epochs=1)
+    first = scratch.run(task, config)
+    done: list[str] = []
+    more = replace(task, progress=lambda what, *_: done.append(what))
+    both = scratch.run(more, replace(config, held_out_folds=2))
+    assert (done.count("fold 0"), done.count("final")) == (1, 1)
+    assert done.count("fold 1") > 2
+    assert both.graph == first.graph
+    assert_array_equal(both.probs[task.folds == 0], first.probs[task.folds == 0])
+
+
 def test_another_seed_gives_another_network(task):
     config = replace(SCRATCH, epochs=1, final="reuse")
     first, other = scratch.run(task, config), scratch.run(replace(task, seed=8), config)

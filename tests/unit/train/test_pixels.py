@@ -27,16 +27,19 @@ def saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "expected"),
+    ("sizes", "size", "expected"),
     [
-        ([(40, 40), (80, 80)], Preprocess("resize", (64, 64))),
-        ([(40, 80), (20, 40)], Preprocess("resize", (32, 64))),
-        ([(90, 30)], Preprocess("resize", (64, 21))),
-        ([(40, 40), (40, 80)], Preprocess("letterbox", (64, 64))),
+        ([(40, 40), (80, 80)], 64, Preprocess("resize", (64, 64))),
+        ([(40, 80), (20, 40)], 64, Preprocess("resize", (32, 64))),
+        ([(90, 30)], 64, Preprocess("resize", (64, 21))),
+        ([(40, 40), (40, 80)], 64, Preprocess("letterbox", (64, 64))),
+        ([(40, 40), (80, 80)], 0, Preprocess("resize", (80, 80))),
+        ([(300, 600)], 0, Preprocess("resize", (112, 224))),
+        ([(40, 40), (300, 80)], 0, Preprocess("letterbox", (224, 224))),
     ],
 )
-def test_images_of_equal_proportions_are_scaled_and_others_letterboxed(saved, sizes, expected):
-    assert batch_preprocess(saved(*sizes), 64) == expected
+def test_images_of_equal_proportions_are_scaled_and_others_letterboxed(saved, sizes, size, expected):
+    assert batch_preprocess(saved(*sizes), size) == expected
 
 
 def test_pixels_are_those_of_the_preprocessing_and_are_decoded_once(saved, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from millscale.core.errors import DataError
-from millscale.train.targets import TargetConfig, averaged, make_targets, normalised, pooled
+from millscale.train.targets import TargetConfig, averaged, fingerprint, make_targets, normalised, pooled
 from millscale.train.views import ViewConfig
 
 CONFIG = TargetConfig(views=60, map_side=(8, 4), view=ViewConfig(size=32))
@@ -50,3 +50,16 @@ def test_a_folder_of_other_targets_is_refused(tmp_path, tiny_teacher):
     make_targets(tmp_path, (tiny_teacher(1),), [], CONFIG)
     with pytest.raises(DataError, match="another"):
         make_targets(tmp_path, (tiny_teacher(1),), [], replace(CONFIG, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("photographs", "config"),
+    [
+        ([np.full((40, 40), 9, np.uint8)], CONFIG),
+        ([], replace(CONFIG, seed=1)),
+        ([], replace(CONFIG, view=ViewConfig(size=32, noisy=1.0))),
+    ],
+)
+def test_the_fingerprint_changes_with_what_views_are_made_of(photographs, config):
+    assert fingerprint(photographs, config) != fingerprint([], CONFIG)
+    assert fingerprint([], CONFIG) == fingerprint([], CONFIG)

@@ -76,12 +76,12 @@ def _judge(images: ImageCache, vote: np.void) -> tuple[Match, Agreement] | None:
         return None
     shared, other = luminance(first[where[0]]), luminance(second[where[1]])
     agreement = agree(shared, other)
-    if agreement is None or not agreement.same_surface or not _is_distinct(shared, other, agreement):
+    if agreement is None or not agreement.same_surface or not is_distinct(shared, other, agreement):
         return None
     return Match(a, b, shared.size / area_of_smaller(first, second), dx, dy, False), agreement
 
 
-def _is_distinct(a: Field, b: Field, agreement: Agreement) -> bool:
+def is_distinct(a: Field, b: Field, agreement: Agreement) -> bool:
     """Does the agreement belong to this offset alone?"""
     most = MAX_SHIFTED_SAME if agreement.same_light else MAX_SHIFTED_OTHER
     shifted = (
@@ -132,10 +132,11 @@ def agree(a: Field, b: Field) -> Agreement | None:
 
 def _blocks(values: Field) -> NDArray[np.float64]:
     """Means over a grid of about ``BLOCK`` x ``BLOCK`` pixels that covers everything."""
+    means = values.astype(np.float64)
     for axis in (0, 1):
-        length = values.shape[axis]
+        length = means.shape[axis]
         count = max(1, length // BLOCK)
         starts = np.arange(count) * length // count
         sizes = np.diff(np.append(starts, length)).reshape((-1, 1) if axis == 0 else (1, -1))
-        values = np.add.reduceat(values, starts, axis) / sizes
-    return values
+        means = np.add.reduceat(means, starts, axis) / sizes
+    return means

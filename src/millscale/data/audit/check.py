@@ -54,8 +54,12 @@ def check(manifest: Manifest, *, progress: Progress | None = None) -> Audit:
     Args:
         progress: called with a stage ("read", "compare"), how many are done, and how many there are.
     """
-    found = _search(manifest, progress or (lambda stage, done, total: None))
+    found = _search(manifest, progress or _silent)
     return _assemble(manifest, found)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """No progress was asked for."""
 
 
 def _search(manifest: Manifest, tell: Progress) -> _Found:
@@ -114,13 +118,14 @@ def _search_blurred(images: ImageCache, votes: NDArray[np.void], found: _Found, 
 
 def _assemble(manifest: Manifest, found: _Found) -> Audit:
     copies = [same for same in found.copies.values() if len(same) > 1]
-    duplicates = _named(manifest, [Match(s[0], other, 1.0, 0, 0, True) for s in copies for other in s[1:]])
+    duplicates = _named(manifest, [Match(s[0], other, 1.0, 0, 0, exact=True) for s in copies for other in s[1:]])
     overlaps = _named(manifest, _with_copies(found.exact + found.blurred, copies)) + duplicates
     exposures = _named(manifest, _with_copies(found.exposures, copies))
-    known = {(o.a, o.b) for o in (*overlaps, *exposures)}
+    shared = overlaps + exposures
+    known = {(o.a, o.b) for o in shared}
     named = (NearDuplicate(manifest.ids[n.a], manifest.ids[n.b], n.similarity, n.view) for n in found.near)
     near = [n for n in named if (n.a, n.b) not in known]
-    groups = name_groups(manifest.ids, [(o.a, o.b) for o in (*overlaps, *exposures, *near)])
+    groups = name_groups(manifest.ids, [*known, *((n.a, n.b) for n in near)])
     lost = [name for name, _ in found.unreadable]
     problems = [*manifest.problems, *(_unreadable(name, error) for name, error in found.unreadable)]
     return Audit(
@@ -132,7 +137,7 @@ def _assemble(manifest: Manifest, found: _Found) -> Audit:
         second_exposures=tuple(sorted(exposures, key=lambda o: (o.a, o.b))),
         near_duplicates=tuple(near),
         groups=groups,
-        suspect_labels=contradicted_labels(manifest, (*overlaps, *exposures)),
+        suspect_labels=contradicted_labels(manifest, shared),
         problems=tuple(problems + class_problems(manifest, groups, lost)),
     )
 

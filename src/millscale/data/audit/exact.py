@@ -26,6 +26,7 @@ def verify_exact(images: ImageCache, votes: NDArray[np.void]) -> Iterator[Match 
     """The best verified overlap of each pair with votes, or None; one item a pair.
 
     Args:
+        images: the images by index.
         votes: ``VOTE`` rows sorted by pair, most votes first.
     """
     for rows in by_component(votes):

@@ -25,14 +25,18 @@ def contradicted_labels(manifest: Manifest, overlaps: Iterable[Overlap]) -> tupl
 
 
 def class_problems(manifest: Manifest, groups: Mapping[str, str], unreadable: Sequence[str]) -> list[Problem]:
-    """A problem for each class that is empty, or that no split can keep on both sides."""
+    """A problem for each class that is empty, or that no split can keep on both sides.
+
+    What reading the folder has told already is not told again.
+    """
+    told = {(problem.code, problem.path) for problem in manifest.problems}
     lost = set(unreadable)
     held: dict[str, list[str]] = defaultdict(list)
     for record in manifest.records:
         if record.label is not None and record.id not in lost:
             held[record.label].append(groups[record.id])
     found = (_class_problem(name, held[name]) for name in manifest.classes)
-    return [problem for problem in found if problem]
+    return [problem for problem in found if problem and (problem.code, problem.path) not in told]
 
 
 def _class_problem(name: str, groups: Sequence[str]) -> Problem | None:

@@ -5,6 +5,7 @@ the rows and the votes lie on disk in parts, so that memory stays flat however m
 """
 
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class OffsetIndex:
     def __init__(self) -> None:
         self._rows = Spill(ROW)
 
-    def __enter__(self) -> "OffsetIndex":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -44,6 +45,8 @@ class OffsetIndex:
         """Enter the keys found at ``(x, y)`` of one image; positions are pixels of its own frame, < 65536.
 
         Args:
+            image: its index.
+            keys, x, y: ``(N,)`` each.
             signatures: 64 more bits of each place, for a second opinion where equal keys prove little.
         """
         rows = np.empty(len(keys), ROW)
@@ -67,7 +70,7 @@ class OffsetIndex:
         kept = []
         with Spill(VOTE) as ballots:
             for rows in self._rows.parts():
-                for votes in collide(rows, unique_in_image, tolerance):
+                for votes in collide(rows, unique_in_image=unique_in_image, tolerance=tolerance):
                     ballots.add(votes, _pair_hash(votes))
             for votes in ballots.parts():
                 counted = count_votes(votes)
@@ -76,7 +79,7 @@ class OffsetIndex:
         return total[np.lexsort((-total["votes"], total["b"], total["a"]))]
 
 
-def collide(rows: NDArray[np.void], unique_in_image: bool, tolerance: int) -> list[NDArray[np.void]]:
+def collide(rows: NDArray[np.void], *, unique_in_image: bool, tolerance: int) -> list[NDArray[np.void]]:
     """Every pair of rows with the same key in two images, as ``VOTE`` rows of one vote each."""
     rows = rows[np.lexsort((rows["image"], rows["key"]))]
     if unique_in_image:
@@ -113,7 +116,9 @@ def _pair(first: NDArray[np.void], second: NDArray[np.void], tolerance: int) -> 
 
 
 def _pair_hash(votes: NDArray[np.void]) -> NDArray[np.uint64]:
-    return (votes["a"].astype(np.uint64) * np.uint64(0xFF51AFD7ED558CCD) + votes["b"].astype(np.uint64)) * _MIX
+    return (
+        votes["a"].astype(np.uint64) * np.uint64(0xFF51AFD7ED558CCD) + votes["b"].astype(np.uint64)
+    ) * _MIX
 
 
 def count_votes(votes: NDArray[np.void]) -> NDArray[np.void]:

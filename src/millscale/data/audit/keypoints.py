@@ -21,7 +21,7 @@ PATCH_RADIUS = 6
 TABLES = 8
 BITS = 32
 MIN_DEVIATION = 0.6
-"""Grey levels of deviation that a band-passed patch needs; below, it is flat but for rounding."""
+"""Grey levels that an extremum, and the deviation of its patch, need; below, all is flat but for rounding."""
 
 _SMOOTH = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 _BLUR = (1 / 25, 2 / 25, 3 / 25, 4 / 25, 5 / 25, 4 / 25, 3 / 25, 2 / 25, 1 / 25)
@@ -58,26 +58,30 @@ class Describer:
         band = band_pass(grey)
         x, y = extrema(band)
         patches = sliding_window_view(band, (_SIDE, _SIDE))[y - PATCH_RADIUS, x - PATCH_RADIUS]
-        patches = patches.reshape(len(y), -1)
+        patches = patches.reshape(len(y), _SIDE**2)
         kept = patches.std(1) >= MIN_DEVIATION
         signs = patches[kept] @ self._planes > 0
         tables = signs[:, : TABLES * BITS].reshape(-1, TABLES, BITS)
         keys = pack_signs(tables) ^ (np.arange(TABLES, dtype=np.uint64) << np.uint64(60))
-        return Keypoints(x[kept] + BAND_MARGIN, y[kept] + BAND_MARGIN, keys, pack_signs(signs[:, TABLES * BITS :]))
+        return Keypoints(
+            x[kept] + BAND_MARGIN, y[kept] + BAND_MARGIN, keys, pack_signs(signs[:, TABLES * BITS :])
+        )
 
 
 def band_pass(grey: Field) -> Field:
-    """``(H - 8, W - 8)`` float32: structure of 2 to 8 pixels; a difference of two smoothings, valid pixels only."""
+    """``(H - 8, W - 8)`` float32: structure of 2 to 8 pixels, where the filters see real pixels."""
     fine = _filter(grey, _SMOOTH)
     inset = BAND_MARGIN - len(_SMOOTH) // 2
     return fine[inset:-inset, inset:-inset] - _filter(grey, _BLUR)
 
 
 def extrema(band: Field) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions ``(x, y)`` where ``|band|`` is largest within ``EXTREMUM_RADIUS``, a whole patch from the border."""
+    """Positions ``(x, y)`` where ``|band|`` peaks within ``EXTREMUM_RADIUS``, a patch from the border."""
     size, margin = np.abs(band), PATCH_RADIUS - EXTREMUM_RADIUS
     peak = _running_max(size, 2 * EXTREMUM_RADIUS + 1)[margin:-margin, margin:-margin]
-    y, x = np.nonzero(size[PATCH_RADIUS:-PATCH_RADIUS, PATCH_RADIUS:-PATCH_RADIUS] == peak)
+    # A flat area equals its own maximum everywhere: without the floor every pixel of a mask is an extremum.
+    inner = size[PATCH_RADIUS:-PATCH_RADIUS, PATCH_RADIUS:-PATCH_RADIUS]
+    y, x = np.nonzero((inner == peak) & (inner >= MIN_DEVIATION))
     return x + PATCH_RADIUS, y + PATCH_RADIUS
 
 
@@ -85,7 +89,10 @@ def _filter(grey: Field, taps: tuple[float, ...]) -> Field:
     """Separable convolution, valid pixels only."""
     for axis in (0, 1):
         shifted = _shifts(grey, len(taps), axis)
-        grey = sum((np.float32(tap) * part for tap, part in zip(taps, shifted, strict=True)), np.float32(0))
+        total = np.float32(taps[0]) * next(shifted)
+        for tap, part in zip(taps[1:], shifted, strict=True):
+            total += np.float32(tap) * part
+        grey = total
     return grey
 
 
@@ -119,4 +126,4 @@ def _planes(rng: np.random.Generator) -> Field:
 def pack_signs(signs: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Bits along the last axis, at most 64, as one integer."""
     weights = np.uint64(1) << np.arange(signs.shape[-1], dtype=np.uint64)
-    return (signs * weights).sum(-1, dtype=np.uint64)
+    return np.asarray((signs * weights).sum(-1, dtype=np.uint64))

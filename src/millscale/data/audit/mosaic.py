@@ -16,9 +16,11 @@ Place = tuple[int, int]
 
 
 def draw_groups(manifest: Manifest, audit: Audit, *, groups: int = 6, columns: int = 3) -> PIL.Image.Image:
-    """Large groups of an audit, the largest of each class first; every image at its true place beside those it overlaps.
+    """Large groups of an audit, every image at its true place; the largest of each class come first.
 
     Args:
+        manifest, audit: the data set and what ``check`` found in it.
+        columns: panels in a row.
         groups: how many to draw; groups of one image are left out.
     """
     named = [ids for ids in members(audit.groups).values() if len(ids) > 1]

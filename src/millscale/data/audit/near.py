@@ -11,9 +11,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from millscale.data.audit.blurred import BLOCK, agree, is_distinct
 from millscale.data.audit.exact import by_component
 from millscale.data.audit.index import OffsetIndex
-from millscale.data.audit.keypoints import Field, pack_signs
+from millscale.data.audit.keypoints import BAND_MARGIN, Field, pack_signs
 from millscale.data.audit.pixels import ImageCache
 
 VIEWS = (
@@ -26,6 +27,11 @@ TABLES, BITS = 8, 24
 TOLERANCE = 14
 MIN_DEVIATION = 0.5
 MIN_SIMILARITY = 0.92
+DETAIL = 128
+MIN_DETAIL = 0.5
+"""Correlation of band-passed pixels, in the median block and at the 20th percentile of blocks."""
+MIN_STRUCTURED = 0.5
+"""Share of the blocks that must hold structure: a logo on flat ground is not a picture."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,29 @@ class NearIndex:
                 continue
             scores = [float((first * view).sum()) for view in dihedral(second)]
             best = int(np.argmax(scores))
-            if scores[best] >= MIN_SIMILARITY:
+            if scores[best] >= MIN_SIMILARITY and _agree_in_detail(images.grey(a), images.grey(b), best):
                 yield NearMatch(a, b, min(scores[best], 1.0), VIEWS[best])
+
+
+def _agree_in_detail(a: Field, b: Field, view: int) -> bool:
+    """One strong scratch makes thumbnails alike; the same picture agrees in nearly every block of itself.
+
+    Both are brought to the smaller one's size, at most ``DETAIL`` pixels a side: a resaved copy keeps its
+    texture, a resized one at least what the smaller holds.
+    """
+    side = min(*a.shape, *b.shape, DETAIL)
+    first, second = (
+        np.asarray(
+            PIL.Image.fromarray(np.ascontiguousarray(grey)).resize((side, side), PIL.Image.Resampling.BOX)
+        )
+        for grey in (a, b)
+    )
+    other = np.ascontiguousarray(dihedral(second)[view])
+    agreement = agree(first, other)
+    blocks = max(1, (side - 2 * BAND_MARGIN) // BLOCK) ** 2
+    if agreement is None or agreement.blocks < MIN_STRUCTURED * blocks:
+        return False
+    return min(agreement.median, agreement.low) >= MIN_DETAIL and is_distinct(first, other, agreement)
 
 
 def thumbnail(grey: Field) -> Field | None:
@@ -85,9 +112,9 @@ def thumbnail(grey: Field) -> Field | None:
     values = values - values.mean()
     if values.std() < MIN_DEVIATION:
         return None
-    return values / np.sqrt((values**2).sum())
+    return np.asarray(values / np.sqrt((values**2).sum()), np.float32)
 
 
 def dihedral(values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The eight views of a square, in the order of ``VIEWS``; turns are counter-clockwise, mirrors left-right."""
+    """The eight views of a square, in the order of ``VIEWS``; turned counter-clockwise, mirrored left-right."""
     return [np.rot90(side, k) for side in (values, values[:, ::-1]) for k in range(4)]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from millscale.core.types import Image
 
 
@@ -40,7 +42,7 @@ class Match:
 def shared_rectangle(
     a: tuple[int, ...], b: tuple[int, ...], dx: int, dy: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-    """The shared part of two images of shapes ``a`` and ``b``, as slices ``[y, x]`` into each; None if apart."""
+    """The shared part of images of shapes ``a`` and ``b``, as slices ``[y, x]`` of each; None if apart."""
     top, bottom = max(0, dy), min(a[0], dy + b[0])
     left, right = max(0, dx), min(a[1], dx + b[1])
     if top >= bottom or left >= right:
@@ -51,4 +53,4 @@ def shared_rectangle(
 
 def area_of_smaller(a: Image, b: Image) -> int:
     """Pixels of the smaller of two images."""
-    return min(a.shape[0] * a.shape[1], b.shape[0] * b.shape[1])
+    return min(int(np.prod(a.shape[:2])), int(np.prod(b.shape[:2])))

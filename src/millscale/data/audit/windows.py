@@ -14,7 +14,7 @@ from millscale.core.types import Image
 SIDE = 8
 SAMPLING = 32
 MIN_CHANGES = 0.25
-"""Share of neighbouring pixel pairs that must differ, along x and along y: below, a window is flat or striped."""
+"""Share of neighbouring pixels that must differ, along x and along y; below, a window is flat or striped."""
 
 _ROW_BASE = np.uint64(0x9E3779B97F4A7C15)
 _COLUMN_BASE = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -51,14 +51,14 @@ def is_textured(image: Image, x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArr
     windows = grey[y[:, None, None] + step[:, None], x[:, None, None] + step]
     along_x = (windows[:, :, 1:] != windows[:, :, :-1]).mean((1, 2))
     along_y = (windows[:, 1:] != windows[:, :-1]).mean((1, 2))
-    return np.minimum(along_x, along_y) >= MIN_CHANGES
+    return np.asarray(np.minimum(along_x, along_y) >= MIN_CHANGES)
 
 
 def _pixel_codes(image: Image) -> NDArray[np.uint64]:
     codes = np.random.default_rng(0x5EED).integers(0, 2**64, (3, 256), np.uint64)
     if image.ndim == 2:
-        return codes[0][image]
-    return codes[0][image[..., 0]] + codes[1][image[..., 1]] + codes[2][image[..., 2]]
+        return np.asarray(codes[0][image])
+    return np.asarray(codes[0][image[..., 0]] + codes[1][image[..., 1]] + codes[2][image[..., 2]])
 
 
 def _roll(values: NDArray[np.uint64], base: np.uint64) -> NDArray[np.uint64]:

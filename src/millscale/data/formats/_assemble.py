@@ -51,7 +51,7 @@ def assemble(source: Path, content: Scan, images: Sequence[Labelled], classes: I
         *no_class(content, left_out),
         *not_images(content, content.others),
         *same_names(content, images),
-        *small_classes(content, records, sorted(set(names.values()))),
+        *small_classes(records, sorted(set(names.values()))),
     ]
     return Manifest(tuple(records), tuple(sorted(set(names.values()))), str(source), tuple(problems))
 
@@ -102,15 +102,15 @@ def same_names(content: Scan, images: Sequence[Labelled]) -> list[Problem]:
     ]
 
 
-def small_classes(content: Scan, records: Sequence[ImageRecord], classes: Sequence[str]) -> list[Problem]:
+def small_classes(records: Sequence[ImageRecord], classes: Sequence[str]) -> list[Problem]:
     """Classes with no usable image, and with a single one."""
     counts = Counter(record.label for record in records)
     problems = []
     for name in classes:
         if counts[name] == 0:
             message, fix = f"class '{name}' has no usable image", "Add images, or remove the folder."
-            problems.append(Problem("empty_class", str(content.root), message, fix))
+            problems.append(Problem("empty_class", name, message, fix))
         elif counts[name] == 1:
             message = f"class '{name}' has a single image: it cannot be both learned from and tested on"
-            problems.append(Problem("single_image", str(content.root), message, "Add images of this class."))
+            problems.append(Problem("single_image_class", name, message, "Add images of this class."))
     return problems

@@ -2,6 +2,7 @@
 
 from millscale.learn.recipe import Task, Trained
 from millscale.train.config import ScratchConfig as Config
+from millscale.train.installed import require_train_floor
 
 DESCRIPTION = "a small network from random weights, the baseline; needs torch, minutes on two cores"
 
@@ -10,6 +11,7 @@ __all__ = ["DESCRIPTION", "Config", "run"]
 
 def run(task: Task, config: Config) -> Trained:
     """Train the small network; see ``millscale.train.classifier.train_classifier``."""
+    require_train_floor()
     from millscale.train.classifier import Start, train_classifier
 
     return train_classifier(task, config, Start("small_cnn"))

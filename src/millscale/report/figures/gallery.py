@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from millscale.metrics.predictions import PredictionTable
-from millscale.report.figures.lettering import Lettering, lettering, shorten, visible
+from millscale.report.figures.lettering import Lettering, drawable, lettering, shorten
 from millscale.report.figures.style import INK, MUTED, RIGHT, RULE, WRONG, place, sheet, write
 from millscale.report.selection import closest_calls, gallery_paths, neighbours_of
 from millscale.report.thumbnails import Thumbnails, read_thumbnails
@@ -55,7 +55,7 @@ def _draw_judged(
     write(axes, _BARS, y + 26, f"({names[truth]})", size=9.5, families=style.families)
     for place_number, index in enumerate(_shown_classes(table, row, truth)):
         _draw_bar(axes, y + 48 + 27 * place_number, names[index], float(table.probs[row, index]), style)
-    label = shorten(visible(table.ids[row]), 38)
+    label = shorten(drawable(table.ids[row], style.families), 38)
     write(axes, _BARS, y + _SIDE - 6, label, size=7, color=MUTED, families=style.families)
 
 

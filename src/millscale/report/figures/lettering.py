@@ -49,6 +49,12 @@ def visible(text: str) -> str:
     return "".join(kept)
 
 
+def drawable(text: str, families: Sequence[str]) -> str:
+    """``visible(text)`` with a replacement sign for each character that none of the fonts has."""
+    covered = [_characters(family) for family in families]
+    return "".join(c if any(ord(c) in found for found in covered) else "\ufffd" for c in visible(text))
+
+
 def shorten(text: str, width: int) -> str:
     """``text`` cut in the middle to at most ``width`` columns; a CJK character takes two."""
     if columns(text) <= width:

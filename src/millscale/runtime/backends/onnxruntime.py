@@ -36,8 +36,16 @@ class Network:
     def run(
         self, feeds: Mapping[str, NDArray[np.generic]], outputs: Sequence[str] | None = None
     ) -> list[NDArray[np.float32]]:
-        """The named outputs, or all, for these inputs."""
-        result: list[NDArray[np.float32]] = self._session.run(
-            list(outputs) if outputs else None, dict(feeds)
-        )
+        """The named outputs, or all, for these inputs.
+
+        Raises:
+            ModelError: the network does not take these inputs.
+        """
+        try:
+            result: list[NDArray[np.float32]] = self._session.run(
+                list(outputs) if outputs else None, dict(feeds)
+            )
+        except Exception as error:
+            shapes = {name: feed.shape for name, feed in feeds.items()}
+            raise ModelError(f"{self.name}: ONNX Runtime fails on inputs of {shapes}: {error}") from error
         return result

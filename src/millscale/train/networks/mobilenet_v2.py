@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al. 2018); the maps at strides 4, 8, 16 and 32 are pooled."""
+"""MobileNetV2 (Sandler et al. 2018) up to stride 16; the maps at strides 4, 8 and 16 are pooled."""
 
 from torch import nn
 from torchvision import models
@@ -13,17 +13,19 @@ from millscale.train.network import (
 )
 
 WEIGHTS = "mobilenet_v2_onnxzoo_backbone.safetensors"
-_ENDS = (2, 4, 7, 14, 19)
-"""Where the resolution is about to halve, and the end."""
+_ENDS = (2, 4, 7, 14)
+"""Where the resolution is about to halve."""
 
 
 def _build(classes: int, size: tuple[int, int]) -> Classifier:  # noqa: ARG001 - any size will do
     network = models.mobilenet_v2(weights=None)
-    network.classifier = nn.Identity()
+    network.features, network.classifier = network.features[: _ENDS[-1]], nn.Identity()
     load_weights(network, WEIGHTS)
     fold_batch_norm(network)
     stages = [network.features[start:end] for start, end in zip((0, *_ENDS), _ENDS, strict=False)]
-    return Classifier(PooledStages(stages, pooled=(1, 2, 3, 4)), pooled_width((24, 32, 96, 1280)), classes)
+    return Classifier(PooledStages(stages, pooled=(1, 2, 3)), pooled_width((24, 32, 96)), classes)
 
 
-SPEC = NetworkSpec("MobileNetV2 (Sandler et al. 2018), ImageNet", "Apache-2.0", _build, dense=False)
+SPEC = NetworkSpec(
+    "MobileNetV2 (Sandler et al. 2018) up to stride 16, ImageNet", "Apache-2.0", _build, dense=False
+)

@@ -1,0 +1,1 @@
+"""Measurements of the whole system; each writes one table to ``benchmarks/results``."""

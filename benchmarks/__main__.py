@@ -1,0 +1,11 @@
+"""``python -m benchmarks [NAME …]``: all measurements, or these."""
+
+import importlib
+import sys
+
+ALL = ("audit", "audit_growth", "classification", "growth", "speed")
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        print(f"== {name}", file=sys.stderr, flush=True)
+        importlib.import_module(f"benchmarks.{name}").main()

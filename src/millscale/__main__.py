@@ -1,0 +1,5 @@
+"""``python -m millscale`` is the ``millscale`` command."""
+
+from millscale.cli.main import main
+
+main()

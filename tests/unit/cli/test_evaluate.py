@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from millscale.data.synthetic import make_dataset
+
+KEYS = {
+    "images", "accuracy", "balanced_accuracy", "macro_f1", "confusion", "ece", "escape_rate", "overkill_rate",
+    "review_rate", "intervals", "trained_on",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """Images of the same six classes that no bundle was trained on."""
+    return make_dataset(tmp_path_factory.mktemp("fresh"), per_class=3, size=96, seed=77)
+
+
+def test_json_is_one_document_with_the_promised_keys(millscale, trained, fresh, tmp_path):
+    done = millscale("evaluate", trained.bundle, fresh.source, "--out", tmp_path, "--json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert set(document) >= KEYS
+    assert document["images"] == 18
+    assert document["trained_on"] == 0
+    assert (document["escape_rate"], document["overkill_rate"]) == (None, None)  # no class is good
+    assert np.trace(document["confusion"]) / 18 == pytest.approx(document["accuracy"])
+    assert "Careful" not in done.err
+    assert {"report.html", "evaluation.json", "predictions.csv"} <= {path.name for path in tmp_path.iterdir()}
+    assert json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8")) == document
+
+
+def test_images_that_it_was_trained_on_are_told(millscale, trained, steel, fresh, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(fresh.source, mixed)
+    for record in steel.records[:5]:
+        shutil.copyfile(record.path, mixed / str(record.label) / f"other name {record.path.name}")
+    done = millscale("evaluate", trained.bundle, mixed, "--out", tmp_path / "out", "--json")
+    assert json.loads(done.out)["trained_on"] == 5
+    assert "Careful: 5 of these images were used to train this bundle; this is no test." in done.err
+    assert "5 of these 23 images are among them, so this is no test" in (tmp_path / "out" / "report.html").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_people_are_told_the_accuracy_with_its_interval(millscale, trained, fresh, tmp_path):
+    done = millscale("evaluate", trained.bundle, fresh.source, "--out", tmp_path)
+    assert (done.code, done.out) == (0, "")
+    assert "95 % interval" in done.err
+    assert "escape rate undefined here" in done.err
+
+
+def test_a_class_that_the_bundle_does_not_know(millscale, trained, fresh, tmp_path):
+    shutil.copytree(fresh.source, tmp_path / "images")
+    (tmp_path / "images" / "patches").rename(tmp_path / "images" / "rust")
+    done = millscale("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out")
+    assert (done.code, done.out) == (3, "")
+    assert "expected the bundle's classes (crazing," in done.err
+    assert "found rust" in done.err
+
+
+def test_images_of_one_class_are_enough_to_evaluate_on(millscale, trained, fresh, tmp_path):
+    shutil.copytree(f"{fresh.source}/patches", tmp_path / "images" / "patches")
+    done = millscale("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["images"] == 3
+
+
+def test_a_damaged_image_is_left_out_and_told(millscale, trained, fresh, tmp_path):
+    shutil.copytree(fresh.source, tmp_path / "images")
+    bad = tmp_path / "images" / fresh.ids[0]
+    bad.write_bytes(bad.read_bytes()[:-400])
+    done = millscale("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["images"] == 17
+    assert bad.name in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["/nowhere/a.millscale", "IMAGES"], 4, "expected a .millscale file, found none"),
+        (["BUNDLE", "/nowhere"], 3, "/nowhere: expected a folder of images, found nothing there"),
+        (["BUNDLE", "UNLABELLED"], 3, "expected"),
+        (["BUNDLE"], 2, ""),
+    ],
+)
+def test_a_wrong_call_has_its_message_and_code(millscale, trained, fresh, tmp_path, words, code, message):
+    (tmp_path / "plain").mkdir()
+    PIL.Image.new("L", (40, 40)).save(tmp_path / "plain" / "x.png")
+    places = {"BUNDLE": trained.bundle, "IMAGES": fresh.source, "UNLABELLED": tmp_path / "plain"}
+    done = millscale("evaluate", *(places.get(word, word) for word in words), "--out", tmp_path / "out", "--json")
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err

@@ -1,0 +1,86 @@
+"""Splits keep groups whole, classes balanced, and survive a round trip through their file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from millscale.core.errors import DataError, UsageError
+from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.split import load_split, split
+
+
+def data_set(images: int = 300, seed: int = 0) -> tuple[Manifest, dict[str, str]]:
+    """Three classes; within each, consecutive images fall into groups of 1 to 12."""
+    rng = np.random.default_rng(seed)
+    records, groups = [], {}
+    for label in ("a", "b", "c"):
+        group, left = 0, 0
+        for i in range(images // 3):
+            if left == 0:
+                group, left = group + 1, int(rng.integers(1, 13))
+            name = f"{label}/{i:03d}.png"
+            records.append(ImageRecord(name, Path(name), label))
+            groups[name] = f"{label}{group}"
+            left -= 1
+    return Manifest(tuple(records), ("a", "b", "c"), "made"), groups
+
+
+def test_folds_keep_groups_whole_and_classes_even() -> None:
+    manifest, groups = data_set()
+    made = split(manifest, groups=groups, folds=5)
+    assert sorted(name for fold in made.folds for name in fold) == sorted(manifest.ids)
+    owners = [{groups[name] for name in fold} for fold in made.folds]
+    assert sum(map(len, owners)) == len(set(groups.values())) == made.groups
+    counts = [[sum(n.startswith(label) for n in fold) for label in "abc"] for fold in made.folds]
+    assert np.abs(np.array(counts) - 20).max() <= 2
+    assert made.leaks == 0
+
+
+def test_named_parts_have_the_shares_asked_for() -> None:
+    manifest, groups = data_set()
+    made = split(manifest, groups=groups, folds=3, test=0.2, val=0.1)
+    assert [len(part) for part in (made.train, made.val, made.test)] == pytest.approx([210, 30, 60], abs=6)
+    assert sorted(made.train + made.val + made.test) == sorted(manifest.ids)
+    assert sorted(name for fold in made.folds for name in fold) == sorted(made.train + made.val)
+
+
+def test_seed_decides() -> None:
+    manifest, groups = data_set()
+    assert split(manifest, groups=groups, seed=1) == split(manifest, groups=groups, seed=1)
+    assert split(manifest, groups=groups, seed=1).folds != split(manifest, groups=groups, seed=2).folds
+
+
+def test_file_round_trip(tmp_path: Path) -> None:
+    manifest, groups = data_set(30)
+    made = split(manifest, groups=groups, folds=2, test=0.2)
+    made.save(tmp_path / "split.json")
+    assert load_split(tmp_path / "split.json") == made
+
+
+def test_class_with_too_few_groups_is_a_problem() -> None:
+    manifest, groups = data_set(30)
+    groups = {name: "a0" if name.startswith("a") else name for name in groups}
+    made = split(manifest, groups=groups, folds=2)
+    assert [(p.code, p.path) for p in made.problems] == [("fewer_groups_than_parts", "a")]
+
+
+@pytest.mark.parametrize(("test", "val"), [(-0.1, 0.0), (0.5, 0.5), (0.0, 1.0)])
+def test_shares_outside_their_range(test: float, val: float) -> None:
+    manifest, groups = data_set(30)
+    with pytest.raises(UsageError, match="sum below 1"):
+        split(manifest, groups=groups, test=test, val=val)
+
+
+def test_missing_group_and_too_few_groups() -> None:
+    manifest, groups = data_set(30)
+    with pytest.raises(DataError, match="none for 30"):
+        split(manifest, groups={})
+    with pytest.raises(DataError, match="at least 5 groups"):
+        split(manifest, groups=dict.fromkeys(groups, "one"))
+
+
+def test_not_a_split_file(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(DataError, match="expected a split file"):
+        load_split(tmp_path / "x.json")

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+import millscale as ms
+from millscale.core.errors import UsageError
+from millscale.pipeline.audited import audited
+from millscale.pipeline.run import read_run, write_json
+
+
+def silent(what, done, total):
+    pass
+
+
+@pytest.mark.parametrize("place", ["run.json", "."])
+def test_a_run_is_read_from_its_file_or_its_folder(tmp_path, place):
+    write_json(tmp_path / "run.json", {"config": {"recipe": "probe"}, "note": "süß"})
+    assert read_run(tmp_path / place) == {"config": {"recipe": "probe"}, "note": "süß"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"config": 3}', '{"config": {}}'])
+def test_another_file_is_no_run(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UsageError, match=r"run\.json: expected a run\.json written by `millscale train`"):
+        read_run(tmp_path)
+
+
+def test_an_audit_is_remembered_whole_and_only_for_the_same_images(steel, tmp_path, monkeypatch):
+    monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path))
+    told = []
+    first = audited(steel, lambda *step: told.append(step))
+    assert told
+    again = audited(steel, lambda *step: pytest.fail("audited anew"))
+    assert again.to_json() == first.to_json()
+    assert again.groups == first.groups
+    told.clear()
+    audited(steel.select(steel.ids[1:]), lambda *step: told.append(step))
+    assert told
+
+
+def test_a_notebook_trains_judges_and_inspects(steel, tiny_path, tmp_path, trained):
+    images = ms.read(steel.source)
+    audit = ms.check(images)
+    folds = ms.split(images, folds=3, groups=audit.groups, seed=2)
+    run = ms.train(images, folds=folds, options={"backbone": str(tiny_path), "head": "lda"}, out=tmp_path / "run")
+    assert run.split.folds == folds.folds
+    assert run.metrics.images == 72
+    assert set(run.to_json()) == {"run", "bundle", "metrics", "seconds"}
+    assert run.report(tmp_path / "elsewhere.html").is_file()
+    saved = run.bundle.save(tmp_path / "strip.millscale")
+    assert saved.read_bytes() == run.bundle_path.read_bytes()
+    inspector = ms.Inspector.open(saved)
+    prediction = inspector.inspect(steel.records[0].path)
+    assert inspector.decide(prediction).label in steel.classes
+    document = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert document["config"]["options"] == {"backbone": str(tiny_path), "head": "lda"}
