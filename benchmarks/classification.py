@@ -29,7 +29,7 @@ def main() -> None:
          "cold, s", "cached, s (median)"),
         notes=(
             "Folds keep images that share pixels together; seeds change the folds.",
-            "Cold: empty cache, so audit, features, five folds, bundle, parity check and report. Cached: the same again.",
+            "Cold: empty cache: audit, features, five folds, bundle, parity check, report. Cached: the same again.",
             "millscale_s saw the X-SDD images (never their labels) when it was distilled, and no NEU image.",
         ),
     )  # fmt: skip

@@ -20,7 +20,7 @@ def main(sizes: tuple[int, ...] = SIZES) -> None:
         "Growth with the number of images (synthetic overlapping crops, 200×200)",
         ("images", "audit, s", "audit, MB", "train, s", "train, MB", "audit: time ∝ n^", "train: time ∝ n^"),
         notes=(
-            "`data check --no-labels`, then `train` with the packaged backbone and the audit already done; features cold.",
+            "`data check --no-labels`, then `train` with the packaged backbone, the audit done and features cold.",
             "MB: peak resident memory of the process. Exponents are against the row above.",
         ),
     )

@@ -1,6 +1,5 @@
 """Start-up and throughput of the packaged bundle, and the size of an installation."""
 
-import json
 import statistics
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the command line itself: ``python scripts/cli_docs.py``; ``--check`` only compares."""
+"""Write docs/cli.md from the command line itself; ``--check`` only compares."""
 
 import sys
 from pathlib import Path
@@ -14,8 +14,8 @@ INTRODUCTION = """# The command line
 Written by `scripts/cli_docs.py` from the program itself; change it there.
 
 With `--json`, standard output holds one JSON document (`inspect`: one a line) and nothing else; progress and
-messages go to standard error. Exit codes: 0 fine · 1 a defect was found, only with `--fail-on-defect` · 2 usage ·
-3 data · 4 model.
+messages go to standard error. Exit codes: 0 fine · 1 a defect was found, only with `--fail-on-defect` ·
+2 usage · 3 data · 4 model.
 """
 
 

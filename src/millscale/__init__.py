@@ -6,7 +6,7 @@ Names are loaded when first used, so ``import millscale`` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from millscale.core.version import __version__ as __version__
 
 _NAMES = {
     "read": "millscale.data.read",
@@ -27,9 +27,9 @@ __all__ = [*_NAMES, "__version__"]  # noqa: PLE0604 - the names are strings
 
 if TYPE_CHECKING:
     from millscale.data.audit.check import check as check
-    from millscale.data.leaks import leaks as leaks
     from millscale.data.audit.mosaic import draw_groups as draw_groups
     from millscale.data.fetch import fetch as fetch
+    from millscale.data.leaks import leaks as leaks
     from millscale.data.manifest import Manifest as Manifest
     from millscale.data.read import read as read
     from millscale.data.split import load_split as load_split

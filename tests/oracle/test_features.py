@@ -27,11 +27,11 @@ def pooled(view, weights):
     fine = convolved(x, *weights[0])
     coarse = convolved(fine, *weights[1])
     raw = np.concatenate([stat((1, 2)) for m in (fine, coarse) for stat in (m.mean, m.std)])
-    return np.sign(raw) * np.sqrt(np.abs(raw))
+    return np.sign(raw) * np.abs(raw) ** 0.25
 
 
 def dihedral(image):
-    """The eight views, the image itself first: flips of the rows, the columns, both; then of the transpose."""
+    """The eight views, the image first: flips of the rows, the columns, both; then of the transpose."""
     for upright in (image, image.transpose(1, 0, 2)):
         yield from (upright, upright[::-1], upright[:, ::-1], upright[::-1, ::-1])
 

@@ -17,12 +17,12 @@ _FLOORS = {
 }
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:  # noqa: FBT002
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
     """Say what is installed, what is missing, and the exact command that fixes it."""
     with failing_clearly():
-        from millscale import __version__
         from millscale.core import plugins
         from millscale.core.paths import cache_dir
+        from millscale.core.version import __version__
 
         backbones = {name: _backbone_state(name) for name in plugins.names("millscale.features.backbones")}
         document = {
@@ -50,7 +50,10 @@ def _version(name: str) -> str | None:
 
 def _fixes() -> list[str]:
     missing = [floor for floor, names in _FLOORS.items() if any(_version(name) is None for name in names)]
-    return [f'pip install "millscale[{floor}]"' if floor != "serve" else "pip install millscale" for floor in missing]
+    return [
+        f'pip install "millscale[{floor}]"' if floor != "serve" else "pip install millscale"
+        for floor in missing
+    ]
 
 
 def _backbone_state(name: str) -> str:

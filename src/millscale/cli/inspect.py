@@ -15,12 +15,18 @@ _BUNDLE = ".millscale"
 
 def inspect(
     paths: Annotated[
-        list[str], typer.Argument(metavar="[BUNDLE] PATH...", help="A bundle first, if any; then files, folders, globs.")
+        list[str],
+        typer.Argument(
+            metavar="[BUNDLE] PATH...", help="A bundle first, if any; then files, folders, globs."
+        ),
     ],
     cost: Annotated[
-        list[str] | None, typer.Option(metavar="KIND=COST", help="Decide at this cost instead of the bundle's.")
+        list[str] | None,
+        typer.Option(metavar="KIND=COST", help="Decide at this cost instead of the bundle's."),
     ] = None,
-    fail_on_defect: Annotated[bool, typer.Option("--fail-on-defect", help="Exit with 1 if anything is not passed.")] = False,
+    fail_on_defect: Annotated[
+        bool, typer.Option("--fail-on-defect", help="Exit with 1 if anything is not passed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and image.")] = False,
 ) -> None:
     """Give a verdict on each image. Without a bundle, the packaged NEU steel model decides."""
@@ -97,7 +103,14 @@ def _images(paths: list[str]) -> Iterator[Path]:
             yield from found
         elif path.exists():
             yield path
-        elif has_magic(text) and (matches := sorted(glob(text, recursive=True))):
+        elif matches := _matches(text):
             yield from _images(matches)
         else:
-            raise DataError(f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path.")
+            raise DataError(
+                f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path."
+            )
+
+
+def _matches(pattern: str) -> list[str]:
+    """Paths that fit a glob, absolute or not; none where the text is no glob."""
+    return sorted(glob(pattern, recursive=True)) if has_magic(pattern) else []  # noqa: PTH207

@@ -26,7 +26,7 @@ def _version(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),  # noqa: FBT001, FBT003
 ) -> None:
     if version:
-        from millscale import __version__
+        from millscale.core.version import __version__
 
         typer.echo(__version__)
     elif context.invoked_subcommand is None:

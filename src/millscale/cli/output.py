@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -26,7 +26,7 @@ def stderr() -> Console:
 
 def say(text: str) -> None:
     """One line for people."""
-    stderr().print(text, markup=False)
+    stderr().print(text, markup=False, emoji=False)
 
 
 def tell(problem: "Problem") -> None:
@@ -67,12 +67,17 @@ class Watch:
     def __init__(self) -> None:
         console = stderr()
         self._live = console.is_terminal
-        columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._bars = Progress(*columns, console=console)
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, float] = {}
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         if self._live:
             self._bars.start()
         return self
@@ -87,6 +92,8 @@ class Watch:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total)
             self._bars.update(self._tasks[what], completed=done, total=total)
-        elif done == total or time.monotonic() - self._told.setdefault(what, time.monotonic()) > _QUIET_SECONDS:
+        elif (
+            done == total or time.monotonic() - self._told.setdefault(what, time.monotonic()) > _QUIET_SECONDS
+        ):
             self._told[what] = time.monotonic()
             say(f"{what}: {done}/{total}")

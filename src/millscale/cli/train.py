@@ -10,17 +10,26 @@ from millscale.cli.output import Watch, emit, failing_clearly, say, tell
 
 def train(
     context: typer.Context,
-    directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="probe (no torch), finetune or scratch (torch).")] = "probe",
     backbone: Annotated[
-        str | None, typer.Option(help="Frozen backbone: a name, a path to an ONNX file, or several joined by '+'.")
+        str | None,
+        typer.Option(help="Frozen backbone: a name, a path to an ONNX file, or several joined by '+'."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/NAME-RECIPE.")] = None,
-    folds: Annotated[int, typer.Option(min=3, help="Folds of the cross-validation; overlapping images stay together.")] = 5,
+    folds: Annotated[
+        int, typer.Option(min=3, help="Folds of the cross-validation; overlapping images stay together.")
+    ] = 5,
     split: Annotated[Path | None, typer.Option(help="Use the folds of this file (see `data split`).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds and of everything random.")] = 0,
-    option: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe.")] = None,
-    good: Annotated[list[str] | None, typer.Option(help="A class that is no defect; may be given again.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe.")
+    ] = None,
+    good: Annotated[
+        list[str] | None, typer.Option(help="A class that is no defect; may be given again.")
+    ] = None,
     cost: Annotated[
         list[str] | None, typer.Option(metavar="KIND=COST", help="Of escape, overkill, mislabel or review.")
     ] = None,
@@ -90,7 +99,9 @@ def _settings(
     from millscale.pipeline.config import TrainConfig
 
     if directory is None:
-        raise UsageError("Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`.")
+        raise UsageError(
+            "Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`."
+        )
     options = pairs(option, "--set NAME=VALUE")
     if backbone is not None:
         options["backbone"] = backbone
@@ -133,7 +144,8 @@ def parse_costs(values: list[str] | None) -> Any:
         first = error.errors()[0]
         kinds = ", ".join(Costs.model_fields)
         raise UsageError(
-            f"--cost {first['loc'][0]}: {first['msg']}. Expected KIND=COST with a kind of {kinds} and a cost ≥ 0."
+            f"--cost {first['loc'][0]}: {first['msg']}. Expected KIND=COST with a kind of {kinds} "
+            "and a cost ≥ 0."
         ) from error
 
 
@@ -141,8 +153,14 @@ def _summary(run: Any) -> None:
     metrics = run.metrics
     low, high = metrics.intervals["accuracy"]
     say("")
-    say(f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), {metrics.errors} of {metrics.images} wrong")
-    say(f"  {metrics.groups} independent groups; {run.document['config']['folds']} folds, none shares pixels with another")
+    say(
+        f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), "
+        f"{metrics.errors} of {metrics.images} wrong"
+    )
+    say(
+        f"  {metrics.groups} independent groups; {len(run.split.folds)} folds, "
+        "none shares pixels with another"
+    )
     say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
     say(f"Report  {run.folder / 'report.html'}")
     say(f"Took    {run.document['seconds']:.1f} s")

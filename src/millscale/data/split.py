@@ -179,7 +179,23 @@ def _deal_folds(
             f"Expected at least {folds} groups for {folds} folds, found {found} in {len(ids)} images. "
             f"Ask for fewer folds, or add images of other pieces of metal."
         )
-    return deal(manifest.select(ids), groups, [1 / folds] * folds, rng)
+    return _none_empty(deal(manifest.select(ids), groups, [1 / folds] * folds, rng), groups)
+
+
+def _none_empty(parts: Sequence[set[str]], groups: Mapping[str, str]) -> list[set[str]]:
+    """The parts, each empty one given the smallest group of the part that has most groups.
+
+    Classes are dealt without regard to one another, which in small data sets can pass a fold over.
+    """
+    filled = [set(part) for part in parts]
+    for part in filled:
+        if not part:
+            held = [Counter(groups[name] for name in other) for other in filled]
+            most = max(range(len(filled)), key=lambda k: len(held[k]))
+            smallest = min(held[most], key=lambda group: (held[most][group], group))
+            part |= {name for name in filled[most] if groups[name] == smallest}
+            filled[most] -= part
+    return filled
 
 
 def _leaking(groups: Mapping[str, str], parts: Sequence[set[str]], folds: Sequence[set[str]]) -> int:

@@ -100,8 +100,8 @@ def _verified(path: Path, spec: BackboneSpec) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if spec.sha256 and found != spec.sha256:
         raise ModelError(
-            f"{path}: expected the published {spec.name} with sha256 {spec.sha256[:12]}…, found {found[:12]}…. "
-            f"Remove the file and run `millscale data fetch {spec.name}`."
+            f"{path}: expected the published {spec.name} with sha256 {spec.sha256[:12]}…, "
+            f"found {found[:12]}…. Remove the file and run `millscale data fetch {spec.name}`."
         )
     check_onnx(data, str(path))
     return data

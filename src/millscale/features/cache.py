@@ -24,6 +24,7 @@ class FeatureCache:
         self._connection.execute("CREATE TABLE IF NOT EXISTS rows (hash TEXT PRIMARY KEY, data BLOB)")
 
     def close(self) -> None:
+        """Let go of the file."""
         self._connection.close()
 
     def missing(self, hashes: Sequence[str]) -> list[int]:

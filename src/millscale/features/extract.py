@@ -10,10 +10,10 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale import __version__
 from millscale.core.errors import DataError
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
+from millscale.core.version import __version__
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.features.backbone import Backbone
 from millscale.features.cache import FeatureCache

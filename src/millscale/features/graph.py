@@ -11,6 +11,7 @@ tailed, and without it the few strongest images decide alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,7 +36,7 @@ class _Builder:
     weights: dict[str, TensorProto] = field(default_factory=dict)
     count: int = 0
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
         self.count += 1
         output = f"{kind.lower()}_{self.count}"
@@ -62,7 +63,9 @@ class _Builder:
         try:
             onnx.checker.check_model(model)
         except onnx.checker.ValidationError as error:
-            raise ModelError(f"The network does not hold together: {error}. Export its backbone again.") from error
+            raise ModelError(
+                f"The network does not hold together: {error}. Export its backbone again."
+            ) from error
         return bytes(model.SerializeToString())
 
 
@@ -73,10 +76,14 @@ def feature_graph(backbones: Sequence[Backbone]) -> bytes:
     """The network ``images`` → ``features (n, 8, d)``: every dihedral view of every image."""
     build = _Builder()
     pixels = _normalised(build)
-    views = [build.op("Unsqueeze", f, build.constant(np.array([1]))) for f in _all_views(build, backbones, pixels)]
+    views = [
+        build.op("Unsqueeze", f, build.constant(np.array([1]))) for f in _all_views(build, backbones, pixels)
+    ]
     features = build.op("Concat", *views, axis=1)
     build.nodes.append(helper.make_node("Identity", [features], ["features"]))
-    return build.model([_IMAGES], [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", VIEWS, "d"])])
+    return build.model(
+        [_IMAGES], [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", VIEWS, "d"])]
+    )
 
 
 def classifier_graph(

@@ -14,8 +14,9 @@ from millscale.learn.recipe import Progress, Task
 def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> list[SuspectLabel]:
     """Images whose label a probe on the packaged backbone contradicts with confidence.
 
-    Confident learning (Northcutt et al. 2021): an image labelled i is suspect where class j is the most probable and
-    its probability reaches the mean probability of j over the images labelled j, all of it out of fold.
+    Confident learning (Northcutt et al. 2021): an image labelled i is suspect where class j is the most
+    probable and its probability reaches the mean probability of j over the images labelled j, all of it out
+    of fold.
 
     Args:
         manifest: labelled, decodable images with their groups, of two classes or more.

@@ -50,7 +50,9 @@ class ProbeConfig:
         if self.views not in (1, VIEWS):
             raise UsageError(f"views: expected 1 or {VIEWS}, found {self.views}. Choose one of them.")
         if self.head not in ("auto", "lda", "logistic"):
-            raise UsageError(f"head: expected auto, lda or logistic, found '{self.head}'. Choose one of them.")
+            raise UsageError(
+                f"head: expected auto, lda or logistic, found '{self.head}'. Choose one of them."
+            )
         if self.size < 0 or 0 < self.size < 32:
             raise UsageError(f"size: expected 0 or at least 32 pixels, found {self.size}.")
 
@@ -100,9 +102,7 @@ def _search(task: Task, features: Features, config: ProbeConfig) -> HeadSearch:
     if config.head != "auto":
         candidates = [candidate for candidate in candidates if candidate.kind == config.head]
     classes = len(task.manifest.classes)
-    return HeadSearch(
-        features, task.targets, task.folds, classes, views=config.views, candidates=candidates
-    )
+    return HeadSearch(features, task.targets, task.folds, classes, views=config.views, candidates=candidates)
 
 
 def _reference(features: Features, head: LinearHead, views: int) -> NDArray[np.float64]:
@@ -113,9 +113,7 @@ def _reference(features: Features, head: LinearHead, views: int) -> NDArray[np.f
     return np.concatenate([calibrated(head.logits(features.rows(part, views=views)), 1.0) for part in parts])
 
 
-def _nearest(
-    task: Task, features: Features, probs: NDArray[np.float64], views: int
-) -> Neighbours | None:
+def _nearest(task: Task, features: Features, probs: NDArray[np.float64], views: int) -> Neighbours | None:
     """For each wrongly judged image, the most similar images of the folds that trained its judge."""
     targets = task.targets
     wrong = np.flatnonzero(probs.argmax(1) != targets)
@@ -148,8 +146,8 @@ def _nearest(
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows centred and scaled to length 1, so that a product is a correlation."""
     centred = vectors - vectors.mean(1, keepdims=True)
-    length: NDArray[np.float32] = np.linalg.norm(centred, axis=1, keepdims=True)
-    return centred / np.maximum(length, 1e-12)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(length, 1e-12), np.float32)
 
 
 def _details(
@@ -158,7 +156,9 @@ def _details(
     return {
         "recipe": "probe",
         "config": asdict(config),
-        "backbones": [{"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence} for b in backbones],
+        "backbones": [
+            {"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence} for b in backbones
+        ],
         "dimensions": dimensions,
         "head": asdict(result.candidate),
         "head_of_each_fold": [asdict(candidate) for candidate in result.chosen],

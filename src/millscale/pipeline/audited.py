@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from millscale import __version__
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
+from millscale.core.version import __version__
 from millscale.data.audit.audit import Audit, NearDuplicate, SuspectLabel
 from millscale.data.audit.check import check
 from millscale.data.audit.overlap import Overlap

@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from millscale import __version__
 from millscale.core.errors import ModelError, unknown_name
+from millscale.core.version import __version__
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import decode_image
 from millscale.learn.calibrate import conformal_threshold
@@ -126,7 +126,7 @@ def check_bundle(bundle: Bundle, manifest: Manifest, trained: Trained, progress:
         difference = float(np.abs(found.prediction.probs - expected).max())
         if difference > PARITY or int(found.prediction.probs.argmax()) != int(expected.argmax()):
             raise ModelError(
-                f"{found.path}: the bundle's probabilities differ from the evaluated model's by {difference:.1e} "
-                f"(at most {PARITY:.0e} is allowed). The bundle is not written; please report this."
+                f"{found.path}: the bundle's probabilities differ from the evaluated model's by "
+                f"{difference:.1e} (at most {PARITY:.0e} is allowed). The bundle is not written; please report this."
             )
         progress("parity of the bundle", done, len(rows))

@@ -51,7 +51,11 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Path | str | None, images: Manifest, folder: Path | str | None = None, *, progress: Progress = silent
+    bundle: Path | str | None,
+    images: Manifest,
+    folder: Path | str | None = None,
+    *,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Judge a bundle on labelled images, through the same path as ``inspect``.
 
@@ -86,7 +90,9 @@ def evaluate(
         mosaic=mosaic_of(images, audit),
         details={"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
-    result = Evaluation(metrics, table, decision_rates(outcomes, defective).to_json(), seen, report, audit.problems)
+    result = Evaluation(
+        metrics, table, decision_rates(outcomes, defective).to_json(), seen, report, audit.problems
+    )
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -100,8 +106,8 @@ def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
     unknown = [name for name in manifest.classes if name not in classes]
     if unknown:
         raise DataError(
-            f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found {', '.join(unknown)}. "
-            "Rename those folders, leave them out, or train a bundle on these images."
+            f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found "
+            f"{', '.join(unknown)}. Rename those folders, leave them out, or train a bundle on these images."
         )
 
 

@@ -23,7 +23,17 @@ from millscale.report.report import Report
 from millscale.runtime.bundle import Bundle
 
 RUN_FILE = "run.json"
-_PACKAGES = ("millscale", "numpy", "Pillow", "onnxruntime", "scikit-learn", "scipy", "onnx", "torch", "torchvision")
+_PACKAGES = (
+    "millscale",
+    "numpy",
+    "Pillow",
+    "onnxruntime",
+    "scikit-learn",
+    "scipy",
+    "onnx",
+    "torch",
+    "torchvision",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,7 @@ from millscale.report.html import write_report
 from millscale.report.report import Protocol, Report
 
 
-def train(
-    images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent
-) -> Run:
+def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent) -> Run:
     """Audit the images, train and judge by group-clean cross-validation, and write everything to ``folder``.
 
     Interrupted at any moment and called again, it goes on from what is on disk and ends with the same bytes.
@@ -93,8 +91,8 @@ def usable(images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
     found = tuple(name for name, count in kept.class_counts.items() if count)
     if len(found) < classes:
         raise DataError(
-            f"{images.source}: expected images of at least {classes} classes, found {len(kept)} usable labelled "
-            f"images of {len(found)}. Put each class into a folder of its own."
+            f"{images.source}: expected images of at least {classes} classes, found {len(kept)} usable "
+            f"labelled images of {len(found)}. Put each class into a folder of its own."
         )
     return replace(kept.with_groups(audit.groups), classes=found)
 
@@ -104,13 +102,18 @@ def _folds(manifest: Manifest, config: TrainConfig) -> Split:
     if config.split is None:
         return split(manifest, folds=config.folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
+    if not all(given.folds):
+        raise DataError(
+            f"{config.split}: expected images in every fold, found an empty one. Write the split anew."
+        )
     known = set(manifest.ids)
     held = [name for fold in given.folds for name in fold]
     if set(held) != known:
         odd = sorted(set(held) ^ known)
         raise DataError(
             f"{config.split}: expected folds that hold each of the {len(known)} images once, found "
-            f"{len(odd)} that stand on one side only, such as {odd[0]}. Write the split anew with `millscale data split`."
+            f"{len(odd)} that stand on one side only, such as {odd[0]}. Write the split anew with "
+            "`millscale data split`."
         )
     return given
 

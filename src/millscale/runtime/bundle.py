@@ -6,7 +6,6 @@ any network runs; the caller then runs the golden image (`Inspector.open` does).
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ class Bundle:
             archive.writestr(zipfile.ZipInfo(CARD, _EPOCH), self.card.model_dump_json(indent=1))
             for name in sorted(self.members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), self.members[name])
-        os.replace(partial, target)
+        partial.replace(target)
         return target
 
 

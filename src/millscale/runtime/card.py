@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from millscale.core.errors import ModelError
 from millscale.imaging.preprocess import Preprocess
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
 
@@ -106,5 +106,7 @@ class Card(_Strict):
         if not set(self.good_classes) <= set(self.classes):
             raise ValueError(f"expected good classes among {self.classes}, found {self.good_classes}")
         if len(self.golden.probs) != len(self.classes):
-            raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
+            raise ValueError(
+                f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}"
+            )
         return self

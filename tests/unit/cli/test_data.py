@@ -47,7 +47,9 @@ def test_check_names_what_is_wrong_with_what_to_do(millscale, steel, tmp_path):
 
 def test_split_prints_one_document_with_the_promised_keys(millscale, steel, tmp_path):
     out = tmp_path / "new" / "split.json"
-    done = millscale("data", "split", steel.source, "--folds", 3, "--test", 0.2, "--val", 0.1, "--out", out, "--json")
+    done = millscale(
+        "data", "split", steel.source, "--folds", 3, "--test", 0.2, "--val", 0.1, "--out", out, "--json"
+    )
     assert done.code == 0, done.err
     document = json.loads(done.out)
     assert set(document) >= {"train", "val", "test", "folds", "groups", "leaks"}
@@ -67,7 +69,14 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another(millscale, 
 
 
 def test_the_leak_of_a_split_that_somebody_else_made_is_measured(millscale, steel, tmp_path):
-    halves = {"train": steel.ids[::2], "val": [], "test": steel.ids[1::2], "folds": [], "groups": 0, "leaks": 0}
+    halves = {
+        "train": steel.ids[::2],
+        "val": [],
+        "test": steel.ids[1::2],
+        "folds": [],
+        "groups": 0,
+        "leaks": 0,
+    }
     (tmp_path / "split.json").write_text(json.dumps(halves))
     leaky = leaks_of(millscale, tmp_path / "split.json", steel)
     millscale("data", "split", steel.source, "--test", 0.3, "--folds", 0, "--out", tmp_path / "clean.json")

@@ -41,9 +41,9 @@ def test_images_that_it_was_trained_on_are_told(millscale, trained, steel, fresh
     done = millscale("evaluate", trained.bundle, mixed, "--out", tmp_path / "out", "--json")
     assert json.loads(done.out)["trained_on"] == 5
     assert "Careful: 5 of these images were used to train this bundle; this is no test." in done.err
-    assert "5 of these 23 images are among them, so this is no test" in (tmp_path / "out" / "report.html").read_text(
-        encoding="utf-8"
-    )
+    assert "5 of these 23 images are among them, so this is no test" in (
+        tmp_path / "out" / "report.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_people_are_told_the_accuracy_with_its_interval(millscale, trained, fresh, tmp_path):
@@ -92,6 +92,8 @@ def test_a_wrong_call_has_its_message_and_code(millscale, trained, fresh, tmp_pa
     (tmp_path / "plain").mkdir()
     PIL.Image.new("L", (40, 40)).save(tmp_path / "plain" / "x.png")
     places = {"BUNDLE": trained.bundle, "IMAGES": fresh.source, "UNLABELLED": tmp_path / "plain"}
-    done = millscale("evaluate", *(places.get(word, word) for word in words), "--out", tmp_path / "out", "--json")
+    done = millscale(
+        "evaluate", *(places.get(word, word) for word in words), "--out", tmp_path / "out", "--json"
+    )
     assert (done.code, done.out) == (code, "")
     assert message in done.err

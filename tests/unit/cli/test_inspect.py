@@ -73,7 +73,10 @@ def test_fail_on_defect(millscale, trained, pictures):
 
 def test_costs_of_the_call_decide(millscale, trained, pictures):
     def verdicts(*words):
-        return {line["verdict"] for line in lines(millscale("inspect", trained.bundle, pictures / "a", "--json", *words).out)}
+        return {
+            line["verdict"]
+            for line in lines(millscale("inspect", trained.bundle, pictures / "a", "--json", *words).out)
+        }
 
     assert verdicts("--cost", "review=0") == {"review"}
     assert verdicts("--cost", "review=1000") == {"reject"}
@@ -101,11 +104,23 @@ def test_a_damaged_image_is_told_and_the_others_are_inspected(millscale, trained
     [
         ([], 2, ""),
         (["BUNDLE"], 2, "Expected images to inspect, found only a bundle"),
-        (["BUNDLE", "/nowhere/a.bmp"], 3, "/nowhere/a.bmp: expected a file, a folder or a glob that matches, found nothing"),
+        (
+            ["BUNDLE", "/nowhere/a.bmp"],
+            3,
+            "/nowhere/a.bmp: expected a file, a folder or a glob that matches, found nothing",
+        ),
         (["BUNDLE", "/nowhere/*.bmp"], 3, "/nowhere/*.bmp: expected a file, a folder or a glob that matches"),
-        (["/nowhere/a.millscale", "x.bmp"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file, found none"),
+        (
+            ["/nowhere/a.millscale", "x.bmp"],
+            4,
+            "Bundle /nowhere/a.millscale: expected a .millscale file, found none",
+        ),
         (["BUNDLE", "IMAGE", "--cost", "escape"], 2, "Expected --cost KIND=COST, found 'escape'"),
-        (["BUNDLE", "IMAGE", "--cost", "escap=1"], 2, "Expected KIND=COST with a kind of escape, overkill, mislabel, review"),
+        (
+            ["BUNDLE", "IMAGE", "--cost", "escap=1"],
+            2,
+            "Expected KIND=COST with a kind of escape, overkill, mislabel, review",
+        ),
         (["BUNDLE", "EMPTY"], 3, "empty: expected a folder with images, found none in it"),
     ],
 )

@@ -12,7 +12,10 @@ from millscale.core.types import Problem
             Problem("unreadable", "/d/a.bmp", "/d/a.bmp: expected an image.", "Replace it."),
             "unreadable: /d/a.bmp: expected an image. Replace it.",
         ),
-        (Problem("empty_class", "rust", "no image", "add images"), "empty_class: rust: no image. Add images."),
+        (
+            Problem("empty_class", "rust", "no image", "add images"),
+            "empty_class: rust: no image. Add images.",
+        ),
     ],
 )
 def test_a_problem_is_one_line(capsys, problem, line):
@@ -40,10 +43,16 @@ def test_a_document_is_one_line_of_json(capsys):
         (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
             2,
-            "Error: this needs 'torch', which is not installed. "
-            "Run `millscale doctor` to see which extra brings it.\n",
+            (
+                "Error: this needs 'torch', which is not installed. "
+                "Run `millscale doctor` to see which extra brings it.\n"
+            ),
         ),
-        (KeyboardInterrupt(), 130, "Interrupted. What was finished is kept; run the same command to go on.\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "Interrupted. What was finished is kept; run the same command to go on.\n",
+        ),
     ],
 )
 def test_errors_end_with_their_code_and_a_line(capsys, error, code, message):

@@ -28,7 +28,9 @@ def messy(steel, tmp_path_factory):
     (root / "nothing yet").mkdir()
     (root / "one of a kind").mkdir()
     rng = np.random.default_rng(0)
-    PIL.Image.fromarray(rng.integers(0, 256, (80, 60), dtype=np.uint8)).save(root / "one of a kind" / "only.png")
+    PIL.Image.fromarray(rng.integers(0, 256, (80, 60), dtype=np.uint8)).save(
+        root / "one of a kind" / "only.png"
+    )
     (root / "Crazing" / "loop").symlink_to(root, target_is_directory=True)
     (root / "fein rissig" / "dangling.bmp").symlink_to(root / "nowhere.bmp")
     return root
@@ -79,7 +81,10 @@ def test_its_bundle_inspects_the_same_folder(run, messy, millscale):
     done = millscale("inspect", bundle, messy, "--json")
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert done.code == 3  # some cannot be read
-    assert sorted(line["image"].rpartition("/")[2] for line in lines if "error" in line) == ["cut off.bmp", "empty.bmp"]
+    assert sorted(line["image"].rpartition("/")[2] for line in lines if "error" in line) == [
+        "cut off.bmp",
+        "empty.bmp",
+    ]
     assert len([line for line in lines if "verdict" in line]) == 37
 
 

@@ -17,7 +17,15 @@ def test_standard_output_is_one_json_document_with_the_promised_keys(trained):
     assert document["bundle"] == str(trained.bundle)
     assert document["seconds"] > 0
     metrics = document["metrics"]
-    assert set(metrics) >= {"images", "accuracy", "balanced_accuracy", "macro_f1", "confusion", "ece", "intervals"}
+    assert set(metrics) >= {
+        "images",
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "confusion",
+        "ece",
+        "intervals",
+    }
     assert metrics["images"] == 72
     assert np.array(metrics["confusion"]).sum() == 72
     low, high = metrics["intervals"]["accuracy"]
@@ -117,7 +125,16 @@ def test_the_folds_of_a_split_file_are_used(trained, millscale, steel, tiny_path
     out = tmp_path / "folds.json"
     assert millscale("data", "split", steel.source, "--folds", 4, "--seed", 9, "--out", out).code == 0
     done = millscale(
-        "train", steel.source, "--backbone", tiny_path, "--split", out, "--out", tmp_path / "run", "--set", "head=lda"
+        "train",
+        steel.source,
+        "--backbone",
+        tiny_path,
+        "--split",
+        out,
+        "--out",
+        tmp_path / "run",
+        "--set",
+        "head=lda",
     )
     assert done.code == 0, done.err
     used = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
@@ -138,7 +155,7 @@ BAD = [
     (["--folds", "2"], 2, ""),
     (["--frobnicate"], 2, ""),
     (["--backbone", "resnt18"], 2, "Unknown backbone 'resnt18'. Did you mean 'resnet18'?"),
-    (["--backbone", "/nowhere/a.onnx"], 4, "Backbone file /nowhere/a.onnx: expected an ONNX file, found none"),
+    (["--backbone", "/nowhere/a.onnx"], 4, "Backbone file /nowhere/a.onnx: expected an ONNX file"),
     (["--good", "pached"], 2, "Unknown class 'pached'. Did you mean 'patches'?"),
     (["--split", "/nowhere/split.json"], 3, "/nowhere/split.json: expected a split file"),
     (["--seed", "-1"], 2, ""),
@@ -187,7 +204,15 @@ def test_too_few_pieces_of_metal(millscale, steel, tmp_path, tiny_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--seed", 3], ["--folds", 4], ["--recipe", "scratch"], ["--set", "views=1"], ["--name", "x"], ["--good", "patches"]]
+    "words",
+    [
+        ["--seed", 3],
+        ["--folds", 4],
+        ["--recipe", "scratch"],
+        ["--set", "views=1"],
+        ["--name", "x"],
+        ["--good", "patches"],
+    ],
 )
 def test_config_with_other_options_is_refused_rather_than_half_obeyed(trained, millscale, tmp_path, words):
     done = millscale("train", "--config", trained.folder / "run.json", "--out", tmp_path / "out", *words)
@@ -198,7 +223,9 @@ def test_config_with_other_options_is_refused_rather_than_half_obeyed(trained, m
 def test_config_on_other_images_says_that_they_differ(trained, millscale, steel, tmp_path):
     shutil.copytree(steel.source, tmp_path / "images")
     (tmp_path / "images" / steel.ids[0]).unlink()
-    done = millscale("train", tmp_path / "images", "--config", trained.folder / "run.json", "--out", tmp_path / "out")
+    done = millscale(
+        "train", tmp_path / "images", "--config", trained.folder / "run.json", "--out", tmp_path / "out"
+    )
     assert done.code == 0, done.err
     assert "Careful: these are not the images of" in done.err
 

@@ -84,3 +84,18 @@ def test_not_a_split_file(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]", encoding="utf-8")
     with pytest.raises(DataError, match="expected a split file"):
         load_split(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_fold_is_empty_however_few_the_images(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(5, 14))
+    labels = [str(k) for k in rng.integers(0, 6, count)]
+    records = tuple(ImageRecord(f"{i:02}", Path(f"{i}"), label=labels[i]) for i in range(count))
+    manifest = Manifest(records, tuple(sorted(set(labels))), "x")
+    groups = {record.id: f"g{min(i, count - 1 - i) if i < 4 else i}" for i, record in enumerate(records)}
+    if len(set(groups.values())) >= 5:
+        parts = split(manifest, folds=5, groups=groups, seed=seed)
+        assert all(parts.folds)
+        assert sorted(name for fold in parts.folds for name in fold) == list(manifest.ids)
+        assert parts.leaks == 0

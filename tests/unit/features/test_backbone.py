@@ -11,7 +11,7 @@ from millscale.features.backbone import BackboneSpec, download_backbone, open_ba
 
 @pytest.fixture
 def plant(monkeypatch, tmp_path, tiny):
-    """A registered backbone ``plant`` whose published file is the tiny one; empty weights and cache folders."""
+    """A registered backbone ``plant`` whose published file is the tiny one; weights and cache are empty."""
     spec = BackboneSpec("plant", "for tests", tiny.outputs, "none", hashlib.sha256(tiny.data).hexdigest())
     module = tmp_path / "plugin" / "plant_backbone.py"
     info = tmp_path / "plugin" / "plant-1.0.dist-info"

@@ -17,7 +17,9 @@ def spoiled(tiny, change):
 
 
 def _two_inputs(model):
-    model.graph.input.append(helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, ["n", 1, "h", "w"]))
+    model.graph.input.append(
+        helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, ["n", 1, "h", "w"])
+    )
 
 
 def _flat_input(model):
@@ -90,7 +92,9 @@ def test_joined_backbones_keep_their_own_weights_even_under_one_file_name(tiny, 
         tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
     (tmp_path / "tiny.onnx").write_bytes(model.SerializeToString())
     joined = _features(tiny_path, tmp_path / "tiny.onnx")
-    np.testing.assert_array_equal(joined, np.hstack([_features(tiny_path), _features(tmp_path / "tiny.onnx")]))
+    np.testing.assert_array_equal(
+        joined, np.hstack([_features(tiny_path), _features(tmp_path / "tiny.onnx")])
+    )
 
 
 def test_weights_may_also_be_listed_as_inputs(tiny, tiny_path, tmp_path):

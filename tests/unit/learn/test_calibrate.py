@@ -53,7 +53,11 @@ def test_with_nothing_to_fit_on_the_temperature_is_one():
 
 @pytest.mark.parametrize(
     ("probs", "y", "nats"),
-    [([[0.5, 0.5]], [0], math.log(2)), ([[0.25, 0.75], [1.0, 0.0]], [1, 0], -math.log(0.75) / 2), ([[1.0, 0.0]], [1], -math.log(1e-12))],
+    [
+        ([[0.5, 0.5]], [0], math.log(2)),
+        ([[0.25, 0.75], [1.0, 0.0]], [1, 0], -math.log(0.75) / 2),
+        ([[1.0, 0.0]], [1], -math.log(1e-12)),
+    ],
 )
 def test_log_loss_is_the_mean_surprise(probs, y, nats):
     assert log_loss(np.array(probs), np.array(y)) == pytest.approx(nats)

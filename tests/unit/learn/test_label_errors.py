@@ -9,7 +9,9 @@ from millscale.learn.label_errors import suspect_labels
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     kinds = ("crazing", "patches", "scratches")
-    return make_dataset(tmp_path_factory.mktemp("labels"), per_class=15, size=128, crops_per_sheet=(1, 1), kinds=kinds)
+    return make_dataset(
+        tmp_path_factory.mktemp("labels"), per_class=15, size=128, crops_per_sheet=(1, 1), kinds=kinds
+    )
 
 
 def test_images_under_a_wrong_name_are_found_with_their_right_one(images):

@@ -110,7 +110,9 @@ def test_a_missing_backbone_is_told(task):
 def test_a_class_of_a_single_image_does_not_spoil_the_others(task, tiny_path, trained, views):
     records = (replace(task.manifest.records[0], label="odd"), *task.manifest.records[1:])
     manifest = replace(task.manifest, records=records, classes=(*task.manifest.classes, "odd"))
-    found = train_probe(replace(task, manifest=manifest), ProbeConfig(str(tiny_path), views=views, head="lda"))
+    found = train_probe(
+        replace(task, manifest=manifest), ProbeConfig(str(tiny_path), views=views, head="lda")
+    )
     assert np.isfinite(found.probs).all()
     assert np.isfinite(found.reference).all()
     # As sure of the 71 others, on the whole, as without it.
@@ -131,4 +133,6 @@ def test_fewest_errors_win_then_the_smaller_log_loss():
     first = {a: Score(1, 0.5, 1.0), b: Score(0, 0.9, 1.0), c: Score(2, 0.1, 1.0), d: Score(0, 0.0, 1.0)}
     second = {a: Score(1, 0.5, 1.0), b: Score(2, 0.3, 1.0), c: Score(2, 0.1, 1.0)}
     assert min(first, key=lambda name: first[name]) == d
-    assert _best_overall([first, second]) == a  # a and b make two errors; a's log-loss is smaller; d was not tried twice
+    assert (
+        _best_overall([first, second]) == a
+    )  # a and b make two errors; a's log-loss is smaller; d was not tried twice

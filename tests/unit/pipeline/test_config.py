@@ -41,7 +41,13 @@ def test_options_that_cannot_be_are_told(recipe, options, message):
 
 def test_the_configuration_survives_json():
     config = TrainConfig(
-        "steel", options={"views": "1"}, folds=4, seed=3, costs=Costs(escape=50), good_classes=("ok",), name="strip"
+        "steel",
+        options={"views": "1"},
+        folds=4,
+        seed=3,
+        costs=Costs(escape=50),
+        good_classes=("ok",),
+        name="strip",
     )
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert TrainConfig.from_json(TrainConfig("steel").to_json()) == TrainConfig("steel")

@@ -43,7 +43,9 @@ def test_a_notebook_trains_judges_and_inspects(steel, tiny_path, tmp_path, train
     images = ms.read(steel.source)
     audit = ms.check(images)
     folds = ms.split(images, folds=3, groups=audit.groups, seed=2)
-    run = ms.train(images, folds=folds, options={"backbone": str(tiny_path), "head": "lda"}, out=tmp_path / "run")
+    run = ms.train(
+        images, folds=folds, options={"backbone": str(tiny_path), "head": "lda"}, out=tmp_path / "run"
+    )
     assert run.split.folds == folds.folds
     assert run.metrics.images == 72
     assert set(run.to_json()) == {"run", "bundle", "metrics", "seconds"}

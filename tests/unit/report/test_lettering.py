@@ -48,7 +48,8 @@ def test_a_family_is_added_only_for_what_the_base_font_lacks():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("a/b 1.bmp", "a/b 1.bmp"), ("傷/図 1.bmp", "\ufffd/\ufffd 1.bmp"), ("süß\n№", "süß №")]
+    ("text", "expected"),
+    [("a/b 1.bmp", "a/b 1.bmp"), ("傷/図 1.bmp", "\ufffd/\ufffd 1.bmp"), ("süß\n№", "süß №")],
 )
 def test_what_no_font_has_is_replaced_sign_by_sign(text, expected):
     assert drawable(text, ["DejaVu Sans"]) == expected

@@ -33,9 +33,7 @@ def colour_model(nodes=None, scale=1 / 255, output="probs", **fields):
         [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", 3])],
         [numpy_helper.from_array(np.array(scale, np.float32), "scale")],
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **fields
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **fields)
 
 
 def picture(red=255, green=0, blue=0) -> bytes:

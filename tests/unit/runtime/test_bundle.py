@@ -39,7 +39,7 @@ def test_members_are_stored_so_that_hashes_are_of_the_bytes_on_disk(colours, tmp
 
 @pytest.fixture
 def refused(colours, tmp_path, monkeypatch):
-    """Writes a zip from (name, bytes) members and returns why `Inspector.open` refuses it, running nothing."""
+    """Writes a zip of (name, bytes) members; returns why `Inspector.open` refuses it, running nothing."""
 
     def run(*_, **__):
         raise AssertionError("a network was loaded before the bundle was verified")
@@ -72,6 +72,7 @@ def parts(colours):
     return make
 
 
+_GOLDEN = {"file": "golden.png", "probs": [1, 0, 0]}
 _SOUND = Preprocess().to_json()
 
 
@@ -114,7 +115,9 @@ def test_a_needed_member_that_even_the_card_leaves_out(parts, refused, colours, 
     assert f"{name} is missing" in found
 
 
-@pytest.mark.parametrize("name", ["../golden.png", "/etc/golden.png", "a/b.png", "..\\golden.png", "golden.PNG", "x.pkl"])
+@pytest.mark.parametrize(
+    "name", ["../golden.png", "/etc/golden.png", "a/b.png", "..\\golden.png", "golden.PNG", "x.pkl"]
+)
 def test_names_that_reach_outside_or_are_of_another_kind(parts, refused, colours, name):
     hashes = {**colours.bundle().card.sha256, **_hashed(name, b"x")}
     assert "does not fit its schema at 'sha256." in refused([*parts({"sha256": hashes}), (name, b"x")])
@@ -138,7 +141,7 @@ def test_no_card(parts, refused):
         ({"parts": [{"task": "detonate", "file": "classifier.onnx"}]}, "schema at 'parts.0.task'"),
         ({"surprise": 1}, "schema at 'surprise'"),
         ({"golden": {"file": "golden.png", "probs": [2.0, 0.0, 0.0]}}, "schema at 'golden.probs.0'"),
-        ({"golden": {"file": "golden.png", "probs": [1, 0, 0], "tolerance": 1e9}}, "schema at 'golden.tolerance'"),
+        ({"golden": {**_GOLDEN, "tolerance": 1e9}}, "schema at 'golden.tolerance'"),
         ({"costs": {"escape": -1}}, "schema at 'costs.escape'"),
         ({"sha256": {"classifier.onnx": "00"}}, "schema at 'sha256.classifier.onnx'"),
         ({"preprocess": {"policy": "shrink"}}, "schema at 'preprocess'"),
@@ -160,7 +163,9 @@ def test_a_card_that_is_no_json_object(parts, refused, card):
 def test_a_file_that_is_no_zip(tmp_path, content):
     path = tmp_path / "a.millscale"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="expected a .millscale file written by `millscale train`, found something else"):
+    with pytest.raises(
+        ModelError, match="expected a .millscale file written by `millscale train`, found something else"
+    ):
         open_bundle(path)
 
 

@@ -73,7 +73,7 @@ def read(root: Path) -> Manifest:
         *no_class(content, [image for image, label in labels.items() if label is None]),
         *not_images(content, [path for path in content.others if path not in annotations]),
         *same_names(content, images),
-        *small_classes(content, drawn, classes),
+        *small_classes(drawn, classes),
     ]
     kept = tuple(record for record in drawn if record.label is not None)
     return Manifest(kept, classes, str(root), tuple(problems))
