@@ -25,9 +25,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory):
 def _conv(source: str, name: str, channels: tuple[int, int], rng: np.random.Generator) -> tuple[Any, ...]:
     weight = rng.normal(scale=0.5, size=(channels[1], channels[0], 3, 3)).astype(np.float32)
     bias = rng.normal(scale=0.2, size=channels[1]).astype(np.float32)
-    node = helper.make_node(
-        "Conv", [source, f"{name}.w", f"{name}.b"], [f"{name}.raw"], pads=[1] * 4, strides=[2, 2]
-    )
+    node = helper.make_node("Conv", [source, f"{name}.w", f"{name}.b"], [f"{name}.raw"], pads=[1] * 4, strides=[2, 2])
     relu = helper.make_node("Relu", [f"{name}.raw"], [name])
     return (node, relu), (weight, bias)
 

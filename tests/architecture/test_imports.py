@@ -39,9 +39,7 @@ def python(script):
 
 def loaded_by(script):
     """Which heavy packages a script loads."""
-    found = python(
-        f"{script}\nimport json, sys\nprint(json.dumps(sorted({set(HEAVY)!r} & set(sys.modules))))"
-    )
+    found = python(f"{script}\nimport json, sys\nprint(json.dumps(sorted({set(HEAVY)!r} & set(sys.modules))))")
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout.splitlines()[-1])
 
@@ -105,9 +103,7 @@ def test_the_learn_floor_stands_without_torch(layer):
 
 def test_inspecting_needs_the_serve_floor_only(trained, steel):
     image = steel.records[0].path
-    script = (
-        f"import sys; sys.argv = ['millscale', 'inspect', {str(trained.bundle)!r}, {str(image)!r}, '--json']"
-    )
+    script = f"import sys; sys.argv = ['millscale', 'inspect', {str(trained.bundle)!r}, {str(image)!r}, '--json']"
     found = blocked(ABOVE_SERVE, f"{script}\nfrom millscale.cli.main import main; main()")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["image"] == str(image)
@@ -117,9 +113,7 @@ def test_inspecting_needs_the_serve_floor_only(trained, steel):
 def test_a_missing_floor_is_told_and_no_traceback_shown(floor, steel, tmp_path):
     recipe, missing = {"learn": ("probe", "sklearn"), "train": ("finetune", "torch")}[floor]
     words = ["millscale", "train", steel.source, "--recipe", recipe, "--out", str(tmp_path)]
-    found = blocked(
-        [missing], f"import sys; sys.argv = {words!r}\nfrom millscale.cli.main import main; main()"
-    )
+    found = blocked([missing], f"import sys; sys.argv = {words!r}\nfrom millscale.cli.main import main; main()")
     assert found.returncode == 2
     assert f"this needs '{missing}" in found.stderr
     assert "Traceback" not in found.stderr

@@ -97,9 +97,7 @@ def test_a_batch_gives_what_each_image_gives(name, network):
 
 def test_its_maps_depend_on_the_image(name, network):
     rng = np.random.default_rng(2)
-    first, second = (
-        maps(network, name, rng.normal(size=(1, 3, 64, 64)).astype(np.float32)) for _ in range(2)
-    )
+    first, second = (maps(network, name, rng.normal(size=(1, 3, 64, 64)).astype(np.float32)) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert np.abs(a - b).max() > 1e-3
 

@@ -82,9 +82,6 @@ def test_reads_the_same_twice(name: str, images: Path) -> None:
 
 
 def test_listing_imports_no_format() -> None:
-    code = (
-        f"import sys; from millscale.core import plugins; plugins.names({FORMATS!r}); "
-        "print('PIL' in sys.modules)"
-    )
+    code = f"import sys; from millscale.core import plugins; plugins.names({FORMATS!r}); print('PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -40,9 +40,7 @@ def test_numbers_agree_with_scikit_learn(seed, images, classes, sharpness):
     f1 = sk.f1_score(truth, guess, labels=present, average="macro", zero_division=0)
     assert ours.macro_f1 == pytest.approx(f1)
     assert_array_equal(ours.confusion, sk.confusion_matrix(truth, guess, labels=names))
-    precision, recall, _, support = sk.precision_recall_fscore_support(
-        truth, guess, labels=names, zero_division=np.nan
-    )
+    precision, recall, _, support = sk.precision_recall_fscore_support(truth, guess, labels=names, zero_division=np.nan)
     assert_allclose(ours.per_class.precision, precision)
     assert_allclose(ours.per_class.recall, recall)
     assert_array_equal(ours.per_class.support, support)
@@ -132,8 +130,6 @@ def test_interval_covers_the_true_accuracy_when_errors_are_rare():
         wrong = np.repeat(rng.random(60) < 0.005, 2)
         probs = np.where(wrong[:, None], [[0.2, 0.8]], [[0.8, 0.2]])
         truth = np.zeros(120, dtype=int)
-        ours = evaluate_classification(
-            truth, probs, ["a", "b"], np.repeat(np.arange(60), 2), seed=seed, resamples=200
-        )
+        ours = evaluate_classification(truth, probs, ["a", "b"], np.repeat(np.arange(60), 2), seed=seed, resamples=200)
         covered += ours.intervals["accuracy"][0] <= 0.995 <= ours.intervals["accuracy"][1]
     assert covered >= 0.93 * 200

@@ -16,9 +16,7 @@ def runs(draw):
 
 
 def measure(truth, probs, groups):
-    return evaluate_classification(
-        truth, probs, [str(i) for i in range(probs.shape[1])], groups, resamples=60
-    )
+    return evaluate_classification(truth, probs, [str(i) for i in range(probs.shape[1])], groups, resamples=60)
 
 
 def numbers(metrics):
@@ -68,9 +66,7 @@ def test_numbers_and_intervals_stay_in_range(run):
     truth, probs, groups, _ = run
     metrics = measure(truth, probs, groups)
     assert metrics.confusion.sum() == len(truth)
-    for value, key in zip(
-        numbers(metrics), ("accuracy", "balanced_accuracy", "macro_f1", "ece"), strict=False
-    ):
+    for value, key in zip(numbers(metrics), ("accuracy", "balanced_accuracy", "macro_f1", "ece"), strict=False):
         low, high = metrics.intervals[key]
         assert 0 <= low <= value <= high <= 1
 

@@ -28,9 +28,7 @@ def test_a_texture_is_a_function_of_its_seed(seed, size):
     np.testing.assert_array_equal(texture, render_texture(seed, size))
 
 
-@given(
-    cells=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 29)), max_size=25), join=st.integers(1, 15)
-)
+@given(cells=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 29)), max_size=25), join=st.integers(1, 15))
 def test_every_marked_pixel_lies_in_a_box_and_every_box_is_tight(cells, join):
     mask = np.zeros((40, 30), dtype=bool)
     for y, x in cells:

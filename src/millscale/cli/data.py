@@ -7,9 +7,7 @@ import typer
 
 from millscale.cli.output import Watch, emit, failing_clearly, say, tell
 
-app = typer.Typer(
-    help="Audit, split, convert, fetch and make data sets.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Audit, split, convert, fetch and make data sets.", no_args_is_help=True, rich_markup_mode=None)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -25,9 +23,7 @@ def check(
         typer.Option(metavar="NAME=FILE", help="A part of a split as a list of names; 'train' and others."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the picture of the largest groups.")] = None,
-    labels: Annotated[
-        bool, typer.Option(help="Look for wrong labels with a model of the packaged backbone.")
-    ] = True,
+    labels: Annotated[bool, typer.Option(help="Look for wrong labels with a model of the packaged backbone.")] = True,
     as_json: _Json = False,
 ) -> None:
     """Find shared pixels, duplicates, unreadable files and doubtful labels; measure a split's leak."""
@@ -80,9 +76,7 @@ def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any)
     from millscale.data.leaks import named_parts, read_parts
 
     if part:
-        return read_parts(
-            {name: Path(file) for name, file in pairs(part, "--part NAME=FILE").items()}, images
-        )
+        return read_parts({name: Path(file) for name, file in pairs(part, "--part NAME=FILE").items()}, images)
     if data is not None:
         return read_parts(source, images)
     return named_parts(images) if any(record.split for record in images.records) else None
@@ -96,10 +90,7 @@ def _say_audit(found: dict[str, Any]) -> None:
         say(f"  {name:<24}{count:>6}")
     involved = len({name for pair in found["overlaps"] for name in pair[:2]})
     if found["overlaps"]:
-        say(
-            f"{len(found['overlaps'])} pairs share pixels; {involved} images take part. "
-            "A random split would leak."
-        )
+        say(f"{len(found['overlaps'])} pairs share pixels; {involved} images take part. A random split would leak.")
     for key, text in (("exact_duplicates", "exact duplicates"), ("near_duplicates", "near duplicates")):
         if found[key]:
             say(f"{len(found[key])} {text}, such as {found[key][0][0]} and {found[key][0][1]}")
@@ -151,9 +142,7 @@ def split(
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="neu-cls, neu-det, or a backbone's name.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Where a data set goes; by default a folder of its name.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where a data set goes; by default a folder of its name.")] = None,
 ) -> None:
     """Download a data set or a backbone by name, and verify it. The only command that uses the network."""
     with failing_clearly():

@@ -10,13 +10,9 @@ from millscale.cli.output import Watch, failing_clearly, say, tell
 
 
 def demo(
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of images; without it, synthetic steel is made.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of images; without it, synthetic steel is made.")] = None,
     out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
-    backbone: Annotated[
-        str | None, typer.Option(help="Frozen backbone; by default the packaged one.")
-    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Frozen backbone; by default the packaged one.")] = None,
     per_class: Annotated[int, typer.Option(min=5, help="Synthetic images of each defect.")] = 60,
 ) -> None:
     """Show everything from nothing, offline: data → audit → train → evaluate → report → inspect."""
@@ -54,10 +50,7 @@ def _synthetic(folder: Path, per_class: int, watch: Watch) -> Path:
 def _tell_leak(run: Any) -> None:
     involved = {name for overlap in run.audit.overlaps for name in (overlap.a, overlap.b)}
     groups = run.metrics.groups
-    say(
-        f"   {len(involved)} of {run.audit.images} images share pixels with another: "
-        f"{groups} independent groups"
-    )
+    say(f"   {len(involved)} of {run.audit.images} images share pixels with another: {groups} independent groups")
 
 
 def _inspect_some(run: Any) -> None:

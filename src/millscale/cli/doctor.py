@@ -50,10 +50,7 @@ def _version(name: str) -> str | None:
 
 def _fixes() -> list[str]:
     missing = [floor for floor, names in _FLOORS.items() if any(_version(name) is None for name in names)]
-    return [
-        f'pip install "millscale[{floor}]"' if floor != "serve" else "pip install millscale"
-        for floor in missing
-    ]
+    return [f'pip install "millscale[{floor}]"' if floor != "serve" else "pip install millscale" for floor in missing]
 
 
 def _backbone_state(name: str) -> str:

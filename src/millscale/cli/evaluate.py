@@ -11,9 +11,7 @@ from millscale.cli.output import Watch, emit, failing_clearly, say, tell
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .millscale file.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of labelled images.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the report; by default evaluations/BUNDLE-DIR.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; by default evaluations/BUNDLE-DIR.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Judge a bundle on labelled images: numbers with intervals, pictures, report."""
@@ -28,10 +26,7 @@ def evaluate(
         for problem in result.problems:
             tell(problem)
         if result.trained_on:
-            say(
-                f"Careful: {result.trained_on} of these images were used to train this bundle; "
-                "this is no test."
-            )
+            say(f"Careful: {result.trained_on} of these images were used to train this bundle; this is no test.")
         if as_json:
             emit(result.to_json())
             return

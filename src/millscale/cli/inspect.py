@@ -16,9 +16,7 @@ _BUNDLE = ".millscale"
 def inspect(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="[BUNDLE] PATH...", help="A bundle first, if any; then files, folders, globs."
-        ),
+        typer.Argument(metavar="[BUNDLE] PATH...", help="A bundle first, if any; then files, folders, globs."),
     ],
     cost: Annotated[
         list[str] | None,
@@ -106,9 +104,7 @@ def _images(paths: list[str]) -> Iterator[Path]:
         elif matches := _matches(text):
             yield from _images(matches)
         else:
-            raise DataError(
-                f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path."
-            )
+            raise DataError(f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path.")
 
 
 def _matches(pattern: str) -> list[str]:

@@ -92,8 +92,6 @@ class Watch:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total)
             self._bars.update(self._tasks[what], completed=done, total=total)
-        elif (
-            done == total or time.monotonic() - self._told.setdefault(what, time.monotonic()) > _QUIET_SECONDS
-        ):
+        elif done == total or time.monotonic() - self._told.setdefault(what, time.monotonic()) > _QUIET_SECONDS:
             self._told[what] = time.monotonic()
             say(f"{what}: {done}/{total}")

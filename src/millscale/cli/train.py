@@ -27,9 +27,7 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe.")
     ] = None,
-    good: Annotated[
-        list[str] | None, typer.Option(help="A class that is no defect; may be given again.")
-    ] = None,
+    good: Annotated[list[str] | None, typer.Option(help="A class that is no defect; may be given again.")] = None,
     cost: Annotated[
         list[str] | None, typer.Option(metavar="KIND=COST", help="Of escape, overkill, mislabel or review.")
     ] = None,
@@ -99,9 +97,7 @@ def _settings(
     from millscale.pipeline.config import TrainConfig
 
     if directory is None:
-        raise UsageError(
-            "Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`."
-        )
+        raise UsageError("Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`.")
     options = pairs(option, "--set NAME=VALUE")
     if backbone is not None:
         options["backbone"] = backbone
@@ -144,8 +140,7 @@ def parse_costs(values: list[str] | None) -> Any:
         first = error.errors()[0]
         kinds = ", ".join(Costs.model_fields)
         raise UsageError(
-            f"--cost {first['loc'][0]}: {first['msg']}. Expected KIND=COST with a kind of {kinds} "
-            "and a cost ≥ 0."
+            f"--cost {first['loc'][0]}: {first['msg']}. Expected KIND=COST with a kind of {kinds} and a cost ≥ 0."
         ) from error
 
 
@@ -157,10 +152,7 @@ def _summary(run: Any) -> None:
         f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), "
         f"{metrics.errors} of {metrics.images} wrong"
     )
-    say(
-        f"  {metrics.groups} independent groups; {len(run.split.folds)} folds, "
-        "none shares pixels with another"
-    )
+    say(f"  {metrics.groups} independent groups; {len(run.split.folds)} folds, none shares pixels with another")
     say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
     say(f"Report  {run.folder / 'report.html'}")
     say(f"Took    {run.document['seconds']:.1f} s")

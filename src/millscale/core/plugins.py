@@ -34,9 +34,7 @@ def _locations(package: str) -> dict[str, str]:
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     built_in = {
-        info.name: f"{package}.{info.name}"
-        for info in pkgutil.iter_modules(folders)
-        if not info.name.startswith("_")
+        info.name: f"{package}.{info.name}" for info in pkgutil.iter_modules(folders) if not info.name.startswith("_")
     }
     added = {entry.name: entry.value for entry in entry_points(group=package)}
     return built_in | added

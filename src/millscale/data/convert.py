@@ -36,9 +36,7 @@ def whole_folder(destination: Path) -> Iterator[Path]:
     """
     destination = destination.resolve()
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise DataError(
-            f"{destination}: expected a new or empty folder, found other content. Choose another."
-        )
+        raise DataError(f"{destination}: expected a new or empty folder, found other content. Choose another.")
     partial = destination.with_name(f".{destination.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -105,9 +105,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 _require_inside(member.filename, archive)
             size = sum(member.file_size for member in content.infolist())
             if size > MAX_UNPACKED_BYTES:
-                raise DataError(
-                    f"{archive}: expected at most {MAX_UNPACKED_BYTES} bytes unpacked, found {size}."
-                )
+                raise DataError(f"{archive}: expected at most {MAX_UNPACKED_BYTES} bytes unpacked, found {size}.")
             content.extractall(folder)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{archive}: expected a zip archive, found: {error}. Download it again.") from error
@@ -116,9 +114,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _require_inside(member: str, archive: Path) -> None:
     path = PurePosixPath(member.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member:
-        raise DataError(
-            f"{archive}: expected names below one folder, found '{member}'. Do not trust this archive."
-        )
+        raise DataError(f"{archive}: expected names below one folder, found '{member}'. Do not trust this archive.")
 
 
 def _lay_out(downloaded: Path, folder: Path, source: Source) -> None:
@@ -157,6 +153,4 @@ def _verify(manifest: Manifest, source: Source) -> None:
     for record in manifest.records:
         read_image(record.path)
         if source.annotated and record.boxes is None:
-            raise DataError(
-                f"{record.id}: expected an annotation, found none. Delete the folder and fetch again."
-            )
+            raise DataError(f"{record.id}: expected an annotation, found none. Delete the folder and fetch again.")

@@ -160,11 +160,7 @@ def _names(manifest: Manifest) -> dict[str, set[str]]:
 
 def _resolve(line: str, names: Mapping[str, set[str]], path: Path) -> str:
     text = line.replace("\\", "/")
-    found = (
-        {line}
-        if line in names.get(line, ())
-        else names.get(text) or names.get(PurePosixPath(text).name, set())
-    )
+    found = {line} if line in names.get(line, ()) else names.get(text) or names.get(PurePosixPath(text).name, set())
     if len(found) != 1:
         state = f"{len(found)} images of that name" if found else "no such image"
         raise DataError(

@@ -114,9 +114,7 @@ def _open_file(path: Path) -> Backbone:
     return Backbone(spec, _verified(path, spec))
 
 
-def download_backbone(
-    name: str, *, url: str = WEIGHTS_URL, report: Callable[[str], None] | None = None
-) -> Path:
+def download_backbone(name: str, *, url: str = WEIGHTS_URL, report: Callable[[str], None] | None = None) -> Path:
     """Fetch a backbone by name into the cache, verify its pinned hash, and return its path.
 
     Args:

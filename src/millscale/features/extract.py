@@ -45,14 +45,18 @@ class Features:
         return self._cache.read([r.content_hash for r in self.manifest.records], chunk=size)
 
     def rows(self, positions: Sequence[int], *, views: int) -> NDArray[np.float32]:
-        """``(len(positions), d)`` features as a classifier with this many views sees them."""
+        """``(len(positions), d)`` features as a classifier that averages this many views sees them."""
         hashes = [self.manifest.records[position].content_hash for position in positions]
-        return np.concatenate([as_views(chunk, views) for chunk in self._cache.read(hashes)])
+        return np.concatenate([averaged(chunk, views)[:, 0] for chunk in self._cache.read(hashes)])
 
 
-def as_views(features: NDArray[np.float32], views: int) -> NDArray[np.float32]:
-    """``(n, 8, d)`` features of every view → ``(n, d)`` of the image as it is, or of the views' mean."""
-    return features[:, 0] if views == 1 else features.mean(axis=1)
+def averaged(features: NDArray[np.float32], views: int) -> NDArray[np.float32]:
+    """``(n, 8, d)`` features of every view → ``(n, 8 / views, d)`` means of ``views`` views each.
+
+    The first is what a classifier sees of the image; the others are what it would see of the image turned.
+    """
+    n, _, d = features.shape
+    return np.asarray(features.reshape(n, VIEWS // views, views, d).mean(axis=2), np.float32)
 
 
 def extract(

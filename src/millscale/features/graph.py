@@ -26,6 +26,8 @@ OPSET = 17
 IR_VERSION = 8
 VIEWS = 8
 """The dihedral group of the square: four flips of the image and four of its transpose."""
+VIEW_COUNTS = (1, 2, 4, 8)
+"""How many of them a classifier may average: the first so many."""
 
 
 @dataclass
@@ -51,9 +53,7 @@ class _Builder:
         return name
 
     def model(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> bytes:
-        graph = helper.make_graph(
-            self.nodes, "millscale", inputs, outputs, initializer=list(self.weights.values())
-        )
+        graph = helper.make_graph(self.nodes, "millscale", inputs, outputs, initializer=list(self.weights.values()))
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
@@ -63,9 +63,7 @@ class _Builder:
         try:
             onnx.checker.check_model(model)
         except onnx.checker.ValidationError as error:
-            raise ModelError(
-                f"The network does not hold together: {error}. Export its backbone again."
-            ) from error
+            raise ModelError(f"The network does not hold together: {error}. Export its backbone again.") from error
         return bytes(model.SerializeToString())
 
 
@@ -76,14 +74,10 @@ def feature_graph(backbones: Sequence[Backbone]) -> bytes:
     """The network ``images`` → ``features (n, 8, d)``: every dihedral view of every image."""
     build = _Builder()
     pixels = _normalised(build)
-    views = [
-        build.op("Unsqueeze", f, build.constant(np.array([1]))) for f in _all_views(build, backbones, pixels)
-    ]
+    views = [build.op("Unsqueeze", f, build.constant(np.array([1]))) for f in _views(build, backbones, pixels, VIEWS)]
     features = build.op("Concat", *views, axis=1)
     build.nodes.append(helper.make_node("Identity", [features], ["features"]))
-    return build.model(
-        [_IMAGES], [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", VIEWS, "d"])]
-    )
+    return build.model([_IMAGES], [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", VIEWS, "d"])])
 
 
 def classifier_graph(
@@ -99,14 +93,12 @@ def classifier_graph(
         backbones: as given to `feature_graph`.
         weight: ``(d, c)`` of the linear head, temperature included.
         bias: ``(c,)`` likewise.
-        views: 1 looks at the image as it is; 8 averages the features of its dihedral views.
+        views: of `VIEW_COUNTS`; features are averaged over the first so many dihedral views.
     """
     build = _Builder()
     pixels = _normalised(build)
-    if views == 1:
-        features = _pooled(build, backbones, pixels)
-    else:
-        features = build.op("Mean", *_all_views(build, backbones, pixels))
+    seen = _views(build, backbones, pixels, views)
+    features = build.op("Mean", *seen) if views > 1 else seen[0]
     logits = build.op(
         "Gemm", features, build.constant(weight.astype(np.float32)), build.constant(bias.astype(np.float32))
     )
@@ -131,18 +123,18 @@ def _normalised(build: _Builder) -> str:
     return build.op("Transpose", shifted, perm=[0, 3, 1, 2])
 
 
-def _all_views(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> list[str]:
-    """Features ``(n, d)`` of each of the eight dihedral views, the untouched image first.
+def _views(build: _Builder, backbones: Sequence[Backbone], pixels: str, count: int) -> list[str]:
+    """Features ``(n, d)`` of the first ``count`` dihedral views, the untouched image first.
 
-    The four flips of one orientation share a shape, so they run as one batch, whatever the image's sides.
+    The flips of one orientation share a shape, so they run as one batch, whatever the image's sides.
     """
     views = []
-    for orientation in (pixels, build.op("Transpose", pixels, perm=[0, 1, 3, 2])):
-        flips = [orientation, *(_flipped(build, orientation, axes) for axes in ([2], [3], [2, 3]))]
+    for orientation in range(2 if count == VIEWS else 1):
+        upright = build.op("Transpose", pixels, perm=[0, 1, 3, 2]) if orientation else pixels
+        flips = [upright, *(_flipped(build, upright, axes) for axes in ([2], [3], [2, 3]))][:count]
         features = _pooled(build, backbones, build.op("Concat", *flips, axis=0))
-        count = len(flips)
         build.count += 1
-        outputs = [f"view_{build.count}_{k}" for k in range(count)]
+        outputs = [f"view_{build.count}_{k}" for k in range(len(flips))]
         build.nodes.append(helper.make_node("Split", [features], outputs, axis=0))
         views += outputs
     return views
@@ -151,9 +143,7 @@ def _all_views(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> l
 def _flipped(build: _Builder, pixels: str, axes: list[int]) -> str:
     ones = np.ones(len(axes), np.int64)
     ends = build.constant(np.full(len(axes), np.iinfo(np.int64).min))
-    return build.op(
-        "Slice", pixels, build.constant(-ones), ends, build.constant(np.array(axes)), build.constant(-ones)
-    )
+    return build.op("Slice", pixels, build.constant(-ones), ends, build.constant(np.array(axes)), build.constant(-ones))
 
 
 def _pooled(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> str:

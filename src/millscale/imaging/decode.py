@@ -141,9 +141,7 @@ def _file_bytes(path: Path, max_pixels: int) -> bytes:
     try:
         size = path.stat().st_size
         if size > most:
-            raise DataError(
-                f"{path}: expected at most {most} bytes, found {size}. Tile it or raise max_pixels."
-            )
+            raise DataError(f"{path}: expected at most {most} bytes, found {size}. Tile it or raise max_pixels.")
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -151,15 +149,11 @@ def _file_bytes(path: Path, max_pixels: int) -> bytes:
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
-    return DataError(
-        f"{path}: expected a readable image, found: {reason}. Check the path and its permissions."
-    )
+    return DataError(f"{path}: expected a readable image, found: {reason}. Check the path and its permissions.")
 
 
 def _truncated(name: str, reason: str) -> DataError:
-    return DataError(
-        f"{name}: expected a whole image, found a truncated or damaged one ({reason}). Copy it again."
-    )
+    return DataError(f"{name}: expected a whole image, found a truncated or damaged one ({reason}). Copy it again.")
 
 
 @contextmanager
@@ -209,9 +203,7 @@ def _identified(file: IO[bytes], name: str, max_pixels: int) -> PIL.Image.Image:
 
 
 def _too_large(name: str, found: str, max_pixels: int) -> DataError:
-    return DataError(
-        f"{name}: expected at most {max_pixels} pixels, found {found}. Tile it or raise max_pixels."
-    )
+    return DataError(f"{name}: expected at most {max_pixels} pixels, found {found}. Tile it or raise max_pixels.")
 
 
 def _require_supported(picture: PIL.Image.Image, name: str) -> None:
@@ -296,9 +288,7 @@ def _grey16(picture: PIL.Image.Image, name: str) -> Image:
     values: NDArray[np.uint32] = np.asarray(picture).astype(np.uint32)
     found = int(values.max())
     if found > top:
-        raise DataError(
-            f"{name}: expected values up to the declared {top}, found {found}. Correct the header."
-        )
+        raise DataError(f"{name}: expected values up to the declared {top}, found {found}. Correct the header.")
     scaled: Image = ((values * 255 + top // 2) // top).astype(np.uint8)
     white_is_zero = getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0
     return ~scaled if white_is_zero else scaled
@@ -314,9 +304,7 @@ def _require_tiles(picture: PIL.Image.Image, name: str) -> None:
     """Refuse a file whose strips or tiles leave a part of the picture out."""
     if picture.format == "WEBP":
         return  # decoded as a whole
-    places = {
-        (left, top, right, bottom) for _, (left, top, right, bottom), *_ in getattr(picture, "tile", ())
-    }
+    places = {(left, top, right, bottom) for _, (left, top, right, bottom), *_ in getattr(picture, "tile", ())}
     area = sum((right - left) * (bottom - top) for left, top, right, bottom in places)
     if area < picture.width * picture.height:
         raise _truncated(name, "its strips do not cover the picture")
@@ -329,9 +317,7 @@ def _require_unfilled(data: bytes, picture: PIL.Image.Image, pixels: Image, name
         more = PIL.Image.open(BytesIO(completeness.with_bytes_before_the_end(data)), formats=("JPEG",))
         same = np.array_equal(_pixels(more, name), pixels)
         reason = None if same else "its data end before its last block"
-    elif picture.format == "PNG" and (
-        picture.info.get("interlace") or picture.mode == "P" or not pixels[-1].any()
-    ):
+    elif picture.format == "PNG" and (picture.info.get("interlace") or picture.mode == "P" or not pixels[-1].any()):
         reason = completeness.png_data_damage(data)
     if reason:
         raise _truncated(name, reason)

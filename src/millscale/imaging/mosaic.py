@@ -74,9 +74,7 @@ def draw_panels(
     return canvas
 
 
-def _outlined(
-    sheet: PIL.Image.Image, tiles: Sequence[Tile], origin: tuple[int, int], scale: float
-) -> PIL.Image.Image:
+def _outlined(sheet: PIL.Image.Image, tiles: Sequence[Tile], origin: tuple[int, int], scale: float) -> PIL.Image.Image:
     layer = PIL.Image.new("RGBA", sheet.size)
     draw = PIL.ImageDraw.Draw(layer)
     for i, tile in enumerate(tiles):

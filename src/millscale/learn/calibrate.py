@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 _COLDEST, _HOTTEST = 1e-3, 1e3
+_LEAST_LOG = math.log(1e-12)
 
 
 def fit_temperature(logits: NDArray[np.floating], y: NDArray[np.integer]) -> float:

@@ -45,14 +45,10 @@ class Moments:
     origin: Floats
 
     def __add__(self, other: "Moments") -> "Moments":
-        return Moments(
-            self.count + other.count, self.total + other.total, self.scatter + other.scatter, self.origin
-        )
+        return Moments(self.count + other.count, self.total + other.total, self.scatter + other.scatter, self.origin)
 
     def __sub__(self, other: "Moments") -> "Moments":
-        return Moments(
-            self.count - other.count, self.total - other.total, self.scatter - other.scatter, self.origin
-        )
+        return Moments(self.count - other.count, self.total - other.total, self.scatter - other.scatter, self.origin)
 
 
 def fold_moments(

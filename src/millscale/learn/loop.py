@@ -1,12 +1,12 @@
 """Cross-validation of a linear head on frozen features, with every choice made inside the training part.
 
-For each fold held out, the candidates are compared on the next fold, trained on the rest, with a temperature
-fitted there; the winner is trained again on all but the held-out fold. The held-out fold is looked at once.
-Fewest errors win, then the smaller log-loss. Logistic regression, which takes longer by far, is tried only
-where discriminant analysis leaves an error.
+Nested: for each fold held out, the candidates are compared over the other folds, each judged by heads that saw
+neither it nor the held-out fold. Fewest errors win, then the smaller log-loss. The winner is trained again on all
+but the held-out fold, and its scores become probabilities by a temperature fitted on the scores by which it was
+chosen. A held-out fold is looked at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.features.extract import Features, as_views
+from millscale.features.extract import Features, averaged
 from millscale.learn.calibrate import calibrated, fit_temperature, log_loss
 from millscale.learn.heads import LinearHead, Moments, fit_lda, fit_logistic, fold_moments
 from millscale.learn.recipe import Progress
@@ -22,10 +22,11 @@ from millscale.learn.recipe import Progress
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SHRINKAGES = (0.01, 0.03, 0.1, 0.3)
+SHRINKAGES = (0.01, 0.03, 0.1)
 STRENGTHS = (0.1, 1.0)
-LOGISTIC_BUDGET = 32_000_000
-"""Logistic regression holds all its features in memory; past this many numbers it is not considered."""
+LOGISTIC_BUDGET = 1_000_000
+"""Logistic regression takes a hundred times longer than discriminant analysis and holds its features in memory:
+past this many numbers (images times dimensions) it is used only where asked for."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,16 @@ class CrossValidation:
 
     Attributes:
         probs: ``(N, C)`` calibrated inside each training part.
-        logits: ``(N, C)`` before calibration.
         chosen: the candidate of each fold.
-        head: trained on all images, with the candidate that did best over the inner comparisons.
+        head: trained on all images, with the candidate that did best out of fold.
         candidate: that candidate.
-        temperature: of ``head``, fitted on ``logits``.
+        temperature: of ``head``, fitted on the out-of-fold scores.
     """
 
     probs: Floats
-    logits: Floats
     chosen: tuple[Candidate, ...]
     head: LinearHead
     candidate: Candidate
-    temperature: float
-
-
-class Score(NamedTuple):
-    """How good a candidate is; the smaller the better, errors first."""
-
-    errors: int
-    log_loss: float
     temperature: float
 
 
@@ -73,8 +64,8 @@ class HeadSearch:
         targets: ``(N,)`` class indices.
         folds: ``(N,)`` fold indices, 0 … K-1.
         classes: C.
-        views: 1 trains on every view as a vector of its own and judges the image as it is;
-            8 trains on and judges the mean of the views.
+        views: how many dihedral views are averaged into one vector, 1, 2, 4 or 8. Training sees all 8 / views
+            vectors of an image, judging the first.
         candidates: what to choose from.
     """
 
@@ -93,10 +84,7 @@ class HeadSearch:
 
     @cached_property
     def _moments(self) -> list[Moments]:
-        chunks = (
-            chunk if self.views == 1 else as_views(chunk, self.views)[:, None]
-            for chunk in self.features.chunks()
-        )
+        chunks = (averaged(chunk, self.views) for chunk in self.features.chunks())
         return fold_moments(chunks, self.targets, self.folds, self.classes)
 
     @cached_property
@@ -117,40 +105,51 @@ class HeadSearch:
         vectors = self.features.rows(rows.tolist(), views=self.views)
         return fit_logistic(vectors, self.targets[rows], self.classes, candidate.value)
 
-    def logits(self, head: LinearHead, fold: int) -> tuple[Ints, Floats]:
-        """Positions of the fold's images and their ``(n, C)`` logits."""
+    def logits(self, head: LinearHead, fold: int) -> Floats:
+        """The head's ``(n, C)`` logits of the fold's images."""
         rows = np.flatnonzero(self.folds == fold)
-        logits = [
-            head.logits(self.features.rows(part.tolist(), views=self.views))
-            for part in np.array_split(rows, max(1, len(rows) // 1024))
-        ]
-        return rows, np.concatenate(logits)
+        parts = np.array_split(rows, max(1, len(rows) // 1024))
+        return np.concatenate([head.logits(self.features.rows(part.tolist(), views=self.views)) for part in parts])
 
-    def compare(self, held_out: int) -> dict[Candidate, Score]:
-        """How each candidate does on the fold after ``held_out``, trained on the others."""
-        inner = (held_out + 1) % len(self._moments)
-        scores: dict[Candidate, Score] = {}
-        for candidate in sorted(self.candidates, key=lambda c: c.kind == "logistic"):
-            if candidate.kind == "logistic" and any(score.errors == 0 for score in scores.values()):
-                break
-            rows, logits = self.logits(self.train(candidate, (held_out, inner)), inner)
-            scores[candidate] = _score(logits, self.targets[rows])
-        return scores
+
+class Score(NamedTuple):
+    """How good a candidate is; the smaller the better, errors first."""
+
+    errors: int
+    log_loss: float
 
 
 def _score(logits: Floats, targets: Ints) -> Score:
-    temperature = fit_temperature(logits, targets)
-    errors = int((logits.argmax(1) != targets).sum())
-    return Score(errors, log_loss(calibrated(logits, temperature), targets), temperature)
+    probs = calibrated(logits, fit_temperature(logits, targets))
+    return Score(int((logits.argmax(1) != targets).sum()), log_loss(probs, targets))
 
 
-def _best_overall(scores: Sequence[dict[Candidate, Score]]) -> Candidate:
-    """The best of the candidates that were tried for every fold."""
-    everywhere = [candidate for candidate in scores[0] if all(candidate in found for found in scores)]
-    return min(
-        everywhere,
-        key=lambda c: (sum(found[c].errors for found in scores), sum(found[c].log_loss for found in scores)),
-    )
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """One candidate's held-out scores.
+
+    Attributes:
+        outer: ``(N, C)`` logits of each image by the head that saw all folds but the image's.
+        inner: ``(K, N, C)``: for each held-out fold, logits of the images outside it by heads that saw neither it
+            nor the image's own fold.
+    """
+
+    outer: Floats
+    inner: Floats
+
+
+def _gather(search: HeadSearch, candidate: Candidate, count: int, step: Callable[[], None]) -> _Evidence:
+    n = len(search.targets)
+    evidence = _Evidence(np.zeros((n, search.classes)), np.zeros((count, n, search.classes)))
+    for fold in range(count):
+        evidence.outer[search.folds == fold] = search.logits(search.train(candidate, (fold,)), fold)
+        step()
+        for other in range(fold):
+            head = search.train(candidate, (fold, other))
+            evidence.inner[fold, search.folds == other] = search.logits(head, other)
+            evidence.inner[other, search.folds == fold] = search.logits(head, fold)
+            step()
+    return evidence
 
 
 def cross_validate(search: HeadSearch, progress: Progress) -> CrossValidation:
@@ -160,19 +159,24 @@ def cross_validate(search: HeadSearch, progress: Progress) -> CrossValidation:
         search: the data and the candidates; at least three folds.
         progress: called with (what, done, total).
     """
-    count = int(search.folds.max()) + 1
-    n = len(search.targets)
-    probs, logits = np.zeros((n, search.classes)), np.zeros((n, search.classes))
-    chosen, compared = [], []
+    count, targets = int(search.folds.max()) + 1, search.targets
+    total = len(search.candidates) * count * (count + 1) // 2
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress("heads", done, total)
+
+    found = {candidate: _gather(search, candidate, count, step) for candidate in search.candidates}
+    probs, chosen = np.zeros((len(targets), search.classes)), []
     for fold in range(count):
-        scores = search.compare(fold)
-        best = min(scores, key=lambda candidate: scores[candidate])
-        rows, found = search.logits(search.train(best, (fold,)), fold)
-        logits[rows], probs[rows] = found, calibrated(found, scores[best].temperature)
+        held, rest = search.folds == fold, search.folds != fold
+        best = min(found, key=lambda c: _score(found[c].inner[fold][rest], targets[rest]))
+        # Not on `outer`: the heads of the other folds have learned from this fold's labels.
+        temperature = fit_temperature(found[best].inner[fold][rest], targets[rest])
+        probs[held] = calibrated(found[best].outer[held], temperature)
         chosen.append(best)
-        compared.append(scores)
-        progress("folds", fold + 1, count)
-    final = _best_overall(compared)
-    head = search.train(final, ())
-    temperature = fit_temperature(logits, search.targets)
-    return CrossValidation(probs, logits, tuple(chosen), head, final, temperature)
+    final = min(found, key=lambda c: _score(found[c].outer, targets))
+    temperature = fit_temperature(found[final].outer, targets)
+    return CrossValidation(probs, tuple(chosen), search.train(final, ()), final, temperature)

@@ -50,8 +50,7 @@ def checked(y_true: ArrayLike, probs: ArrayLike) -> tuple[Ints, Floats]:
         raise DataError(f"Expected y_true as class indices, found {truth.dtype}; map the names to indices.")
     if truth.min() < 0 or truth.max() >= p.shape[1]:
         raise DataError(
-            f"Expected labels in [0, {p.shape[1]}), found {truth.min()} to {truth.max()}; "
-            "leave unlabelled images out."
+            f"Expected labels in [0, {p.shape[1]}), found {truth.min()} to {truth.max()}; leave unlabelled images out."
         )
     _check_rows(p)
     return truth.astype(np.int64), p

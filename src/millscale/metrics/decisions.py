@@ -52,9 +52,7 @@ def decision_rates(outcomes: Sequence[Outcome], defective: ArrayLike | None) -> 
         return DecisionRates(None, None, review)
     bad = np.asarray(defective, dtype=bool)
     if bad.shape != verdict.shape:
-        raise DataError(
-            f"Expected one truth per verdict ({len(verdict)}), found {bad.shape}; pass one for each."
-        )
+        raise DataError(f"Expected one truth per verdict ({len(verdict)}), found {bad.shape}; pass one for each.")
     return DecisionRates(_share(verdict[bad] == "pass"), _share(verdict[~bad] == "reject"), review)
 
 

@@ -127,9 +127,7 @@ def evaluate_classification(
     """
     truth, p = checked(y_true, probs)
     if p.shape[1] != len(classes):
-        raise DataError(
-            f"Expected {len(classes)} columns in probs, found {p.shape[1]}; name every class once."
-        )
+        raise DataError(f"Expected {len(classes)} columns in probs, found {p.shape[1]}; name every class once.")
     predicted, group = p.argmax(1), group_index(groups, len(truth))
     sums = group_sums(_columns(truth, predicted, p), group)
     point = _statistics(sums.sum(0), len(classes))

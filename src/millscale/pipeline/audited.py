@@ -1,7 +1,7 @@
 """The audit of a data set, remembered by its content."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from millscale.core.paths import cache_dir
@@ -9,6 +9,7 @@ from millscale.core.types import Problem
 from millscale.core.version import __version__
 from millscale.data.audit.audit import Audit, NearDuplicate, SuspectLabel
 from millscale.data.audit.check import check
+from millscale.data.audit.findings import class_problems
 from millscale.data.audit.overlap import Overlap
 from millscale.data.manifest import Manifest
 from millscale.learn.recipe import Progress
@@ -18,13 +19,27 @@ def audited(manifest: Manifest, progress: Progress) -> Audit:
     """``check(manifest)``, read from disk where the same images and labels were audited before."""
     path = cache_dir("audits") / f"{manifest.fingerprint[:32]}-{__version__}.json"
     if path.is_file():
-        return _load(path)
+        return _of_today(manifest, _load(path))
     audit = check(manifest, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(asdict(audit)), encoding="utf-8")
     partial.replace(path)
     return audit
+
+
+def _of_today(manifest: Manifest, audit: Audit) -> Audit:
+    """The audit with what is told of the folder as it is now.
+
+    Empty classes and files that cannot be opened are no images, so a stored audit does not know of them.
+    """
+    lost = set(audit.unreadable)
+    problems = (
+        *manifest.problems,
+        *(problem for problem in audit.problems if problem.path in lost),
+        *class_problems(manifest, audit.groups, audit.unreadable),
+    )
+    return replace(audit, classes=manifest.class_counts, problems=problems)
 
 
 def _load(path: Path) -> Audit:

@@ -20,9 +20,7 @@ from millscale.runtime.backends.onnxruntime import Network
 from millscale.runtime.bundle import Bundle, make_bundle
 from millscale.runtime.inspector import Inspector
 
-GOOD_NAMES = frozenset(
-    {"good", "ok", "normal", "free", "mt_free", "no_defect", "no defect", "defect-free", "perfect"}
-)
+GOOD_NAMES = frozenset({"good", "ok", "normal", "free", "mt_free", "no_defect", "no defect", "defect-free", "perfect"})
 MISCOVERAGES = (0.01, 0.05, 0.1)
 PARITY = 1e-4
 """How far a probability of the bundle may be from the one that was evaluated."""

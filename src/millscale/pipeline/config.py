@@ -43,9 +43,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
-        if self.name is not None and (
-            not self.name or self.name != Path(self.name).name or self.name.startswith(".")
-        ):
+        if self.name is not None and (not self.name or self.name != Path(self.name).name or self.name.startswith(".")):
             raise UsageError(f"name: expected one that can name a file, found '{self.name}'.")
 
     def to_json(self) -> dict[str, Any]:

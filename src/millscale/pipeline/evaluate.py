@@ -90,9 +90,7 @@ def evaluate(
         mosaic=mosaic_of(images, audit),
         details={"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
-    result = Evaluation(
-        metrics, table, decision_rates(outcomes, defective).to_json(), seen, report, audit.problems
-    )
+    result = Evaluation(metrics, table, decision_rates(outcomes, defective).to_json(), seen, report, audit.problems)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -145,6 +143,9 @@ def _seen(source: Path, manifest: Manifest) -> int:
 def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:
     known = inspector.card.dataset.get("images", 0)
     trained = f"{known} images of {inspector.card.dataset.get('name', 'an unnamed data set')}"
-    if seen:
-        trained += f"; {seen} of these {images} images are among them, so this is no test"
-    return Protocol("every image of the folder", trained, seen / images)
+    if not seen:
+        # A bundle keeps no pixels of its training images: a crop or another copy of one is not recognised.
+        trained += "; none of these files is one of them byte for byte, shared pixels cannot be told"
+        return Protocol("every image of the folder", trained, leak=None)
+    trained += f"; {seen} of these {images} images are among them, so this is no test"
+    return Protocol("every image of the folder", trained, leak=seen / images)

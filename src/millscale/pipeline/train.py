@@ -103,9 +103,7 @@ def _folds(manifest: Manifest, config: TrainConfig) -> Split:
         return split(manifest, folds=config.folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if not all(given.folds):
-        raise DataError(
-            f"{config.split}: expected images in every fold, found an empty one. Write the split anew."
-        )
+        raise DataError(f"{config.split}: expected images in every fold, found an empty one. Write the split anew.")
     known = set(manifest.ids)
     held = [name for fold in given.folds for name in fold]
     if set(held) != known:

@@ -68,9 +68,7 @@ def leak_statement(protocol: Protocol) -> tuple[str, str]:
             "good",
             "Measured leak: none. No judged image shares pixels with a training image of its model.",
         )
-    share = (
-        f"Measured leak: {percent(protocol.leak)} of the judged images share pixels with a training image."
-    )
+    share = f"Measured leak: {percent(protocol.leak)} of the judged images share pixels with a training image."
     return ("bad", f"{share} These figures are too good; judge by a split that keeps groups together.")
 
 
@@ -166,9 +164,7 @@ def _bins(metrics: ClassificationMetrics) -> list[Values]:
                     "low": round(100 * low, 2),
                     "high": round(100 * high, 2),
                     "edge": round(100 * float(lower), 2),
-                    "height": round(
-                        float(2 + 22 * np.log10(count) / max(1.0, np.log10(table.count.max()))), 2
-                    ),
+                    "height": round(float(2 + 22 * np.log10(count) / max(1.0, np.log10(table.count.max()))), 2),
                     "count": int(count),
                 }
             )
@@ -210,10 +206,7 @@ def _with_nearest(table: PredictionTable, row: int, images: Thumbnails) -> Value
     order = [int(i) for i in np.argsort(-table.probs[row], kind="stable")]
     truth = int(table.y_true[row])
     first = order[:3] if truth in order[:3] else [*order[:2], truth]
-    bars = [
-        {"name": visible(table.classes[i]), "share": round(100 * float(table.probs[row, i]), 1)}
-        for i in first
-    ]
+    bars = [{"name": visible(table.classes[i]), "share": round(100 * float(table.probs[row, i]), 1)} for i in first]
     return {
         **_judged(table, row, images, GALLERY_SIDE),
         "bars": bars,
@@ -225,9 +218,7 @@ def _with_nearest(table: PredictionTable, row: int, images: Thumbnails) -> Value
     }
 
 
-def _neighbour(
-    near: Neighbours, index: int, similarity: float, images: Thumbnails, truth: str | None
-) -> Values:
+def _neighbour(near: Neighbours, index: int, similarity: float, images: Thumbnails, truth: str | None) -> Values:
     label = near.labels[index]
     return {
         "src": _address(images.get(near.paths[index]), GALLERY_SIDE),

@@ -49,9 +49,7 @@ class Shown:
     thumbnails: Thumbnails
 
 
-def choose(
-    table: PredictionTable, *, grid: int, errors: int, calls: int, nearest: int, seed: int = 0
-) -> Shown:
+def choose(table: PredictionTable, *, grid: int, errors: int, calls: int, nearest: int, seed: int = 0) -> Shown:
     """Choose and read: ``grid`` images, and up to ``errors`` errors or else ``calls`` closest calls."""
     chosen = even_sample(table, grid, seed)
     gallery = table.errors[:errors] if len(table.errors) else closest_calls(table, calls)

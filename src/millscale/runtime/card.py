@@ -106,7 +106,5 @@ class Card(_Strict):
         if not set(self.good_classes) <= set(self.classes):
             raise ValueError(f"expected good classes among {self.classes}, found {self.good_classes}")
         if len(self.golden.probs) != len(self.classes):
-            raise ValueError(
-                f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}"
-            )
+            raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
         return self

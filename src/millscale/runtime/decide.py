@@ -59,9 +59,7 @@ def decide_class(
     }
     outcome = min(expected, key=lambda name: expected[name])
     if outcome == "review":
-        reason = (
-            f"{label} at {confidence:.0%} is not sure enough: a review costs less than the likely mistake"
-        )
+        reason = f"{label} at {confidence:.0%} is not sure enough: a review costs less than the likely mistake"
     elif outcome == "reject":
         named = classes[int(np.where(good, -1.0, probs).argmax())]
         reason = f"{named} at {p_named:.1%}"

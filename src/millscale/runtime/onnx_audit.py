@@ -8,9 +8,13 @@ from collections.abc import Iterator
 
 from millscale.core.errors import ModelError
 
-ALLOWED_OPERATORS = frozenset(
-    ["Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv", "Div", "Exp", "Expand", "Flatten", "Gather", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Pad", "Pow", "QuantizeLinear", "DequantizeLinear", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Sign", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze"]
-)
+ALLOWED_OPERATORS = frozenset({
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "ConstantOfShape",
+    "Conv", "Div", "Exp", "Expand", "Flatten", "Gather", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish",
+    "Identity", "LeakyRelu", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Pad", "Pow", "QuantizeLinear",
+    "DequantizeLinear", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Shape", "Sigmoid",
+    "Sign", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+})  # fmt: skip
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx"})
 
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
@@ -68,9 +72,7 @@ def _check_node(node: memoryview, name: str, depth: int) -> None:
         elif number == _NODE_ATTRIBUTE:
             _check_attribute(memoryview(bytes(value)), name, depth)
     if domain not in ALLOWED_DOMAINS or operator not in ALLOWED_OPERATORS:
-        raise _refused(
-            name, f"operator '{domain + '::' if domain else ''}{operator}' is not on the allow-list"
-        )
+        raise _refused(name, f"operator '{domain + '::' if domain else ''}{operator}' is not on the allow-list")
 
 
 def _check_attribute(attribute: memoryview, name: str, depth: int) -> None:

@@ -293,9 +293,7 @@ def _identity(setup: _Setup, learned: Rows, validated: Rows) -> str:
 def _graph(setup: _Setup, final: Fitted) -> bytes:
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - batch_preprocess gives one
-    return export_classifier(
-        final.model, setup.preprocess, final.temperature, size, any_size=setup.spec.any_size
-    )
+    return export_classifier(final.model, setup.preprocess, final.temperature, size, any_size=setup.spec.any_size)
 
 
 class _Nearest:

@@ -182,17 +182,14 @@ def load_batch(targets: Targets, scales: Scales, rows: NDArray[np.int64]) -> Bat
     rows = np.sort(rows)
     maps = [torch.from_numpy(m[rows]).float() for m in targets.maps]
     scaled = tuple(
-        ((m - mean) / deviation).permute(0, 3, 1, 2)
-        for m, (mean, deviation) in zip(maps, scales.maps, strict=True)
+        ((m - mean) / deviation).permute(0, 3, 1, 2) for m, (mean, deviation) in zip(maps, scales.maps, strict=True)
     )
     pooled = torch.from_numpy(targets.pooled[rows]).float() - scales.mean
     images = brightness(torch.from_numpy(targets.views[rows])).to(memory_format=torch.channels_last)
     return Batch(images, scaled, pooled @ scales.projection)
 
 
-def distil(
-    targets: Targets, config: DistilConfig, folder: Path, report: Report
-) -> tuple[Student, dict[str, float]]:
+def distil(targets: Targets, config: DistilConfig, folder: Path, report: Report) -> tuple[Student, dict[str, float]]:
     """Train a student, or go on where an interrupted call stopped.
 
     Args:
@@ -256,9 +253,7 @@ def _rate(targets: Targets, config: DistilConfig, epoch: int, step: int) -> floa
     return config.rate * min(1.0, now / config.warm_up) * cosine
 
 
-def _learn(
-    pupil: Pupil, optimiser: torch.optim.Optimizer, batch: Batch, config: DistilConfig, rate: float
-) -> None:
+def _learn(pupil: Pupil, optimiser: torch.optim.Optimizer, batch: Batch, config: DistilConfig, rate: float) -> None:
     """One step."""
     pupil.train()
     for group in optimiser.param_groups:
@@ -282,9 +277,7 @@ def held_out_losses(pupil: Pupil, targets: Targets, scales: Scales, config: Dist
 class _State:
     """Weights and optimiser after the last epoch, in one safetensors file."""
 
-    def __init__(
-        self, folder: Path, pupil: Pupil, optimiser: torch.optim.Optimizer, config: DistilConfig
-    ) -> None:
+    def __init__(self, folder: Path, pupil: Pupil, optimiser: torch.optim.Optimizer, config: DistilConfig) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "state.safetensors"
         self.recipe_path = folder / "recipe.json"
@@ -312,9 +305,7 @@ class _State:
 
     def save(self, epochs: int) -> None:
         """Keep the state; the file is replaced whole, so an interruption leaves the one before."""
-        tensors = {f"pupil.{k}": v for k, v in self.pupil.state_dict().items()} | {
-            "epochs": torch.tensor(epochs)
-        }
+        tensors = {f"pupil.{k}": v for k, v in self.pupil.state_dict().items()} | {"epochs": torch.tensor(epochs)}
         for number, parameter in enumerate(self.pupil.parameters()):
             kept = self.optimiser.state[parameter]
             tensors |= {f"adamw.{number}.{name}": kept[name] for name in ("step", "exp_avg", "exp_avg_sq")}

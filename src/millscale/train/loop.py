@@ -180,9 +180,7 @@ def _tensors(parts: dict[str, nn.Module], optimiser: AdamW) -> dict[str, Tensor]
     return tensors
 
 
-def _resume(
-    path: Path, parts: dict[str, nn.Module], optimiser: AdamW, identity: dict[str, Any]
-) -> list[float]:
+def _resume(path: Path, parts: dict[str, nn.Module], optimiser: AdamW, identity: dict[str, Any]) -> list[float]:
     """Put back what the checkpoint holds and return its scores; none where there is no checkpoint."""
     if not path.is_file():
         return []

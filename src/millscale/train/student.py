@@ -151,9 +151,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def conv(
-        self, x: str, name: str, weight: NDArray[np.float32], bias: NDArray[np.float32], stride: int = 1
-    ) -> str:
+    def conv(self, x: str, name: str, weight: NDArray[np.float32], bias: NDArray[np.float32], stride: int = 1) -> str:
         self.weights.append(numpy_helper.from_array(weight, f"{name}.weight"))
         self.weights.append(numpy_helper.from_array(bias, f"{name}.bias"))
         node = helper.make_node(

@@ -103,9 +103,7 @@ def _rephotographed(rng: np.random.Generator, view: Grey, config: ViewConfig) ->
     if rng.random() < config.inverted:
         tone = 1 - tone
     mean = tone.mean()
-    pixels = _to_bytes(
-        255 * ((tone - mean) * np.exp(rng.normal(0, 0.25)) + mean * np.exp(rng.normal(0, 0.2)))
-    )
+    pixels = _to_bytes(255 * ((tone - mean) * np.exp(rng.normal(0, 0.25)) + mean * np.exp(rng.normal(0, 0.2))))
     if rng.random() < config.blurred:
         blur = ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2))
         pixels = np.asarray(PillowImage.fromarray(pixels).filter(blur))

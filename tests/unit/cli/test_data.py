@@ -47,17 +47,13 @@ def test_check_names_what_is_wrong_with_what_to_do(millscale, steel, tmp_path):
 
 def test_split_prints_one_document_with_the_promised_keys(millscale, steel, tmp_path):
     out = tmp_path / "new" / "split.json"
-    done = millscale(
-        "data", "split", steel.source, "--folds", 3, "--test", 0.2, "--val", 0.1, "--out", out, "--json"
-    )
+    done = millscale("data", "split", steel.source, "--folds", 3, "--test", 0.2, "--val", 0.1, "--out", out, "--json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
     assert set(document) >= {"train", "val", "test", "folds", "groups", "leaks"}
     assert document["leaks"] == 0
     assert sorted([*document["train"], *document["val"], *document["test"]]) == sorted(steel.ids)
-    assert sorted(name for fold in document["folds"] for name in fold) == sorted(
-        [*document["train"], *document["val"]]
-    )
+    assert sorted(name for fold in document["folds"] for name in fold) == sorted([*document["train"], *document["val"]])
     assert json.loads(out.read_text(encoding="utf-8")) == document
 
 

@@ -33,6 +33,20 @@ def test_json_is_one_document_with_the_promised_keys(millscale, trained, fresh, 
     assert json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8")) == document
 
 
+def test_no_more_is_claimed_than_was_looked_at(millscale, trained, steel, tmp_path):
+    """The training images themselves, as PNG: no file is known, every pixel is. That must not read "no leak"."""
+    for record in steel.records[::9]:
+        path = (tmp_path / "png" / record.id).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.open(record.path).save(path)
+    done = millscale("evaluate", trained.bundle, tmp_path / "png", "--out", tmp_path / "out", "--json")
+    assert json.loads(done.out)["trained_on"] == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "leak between training and judged images was not measured" in page
+    assert "shared pixels cannot be told" in page
+    assert "No judged image shares pixels" not in page
+
+
 def test_images_that_it_was_trained_on_are_told(millscale, trained, steel, fresh, tmp_path):
     mixed = tmp_path / "mixed"
     shutil.copytree(fresh.source, mixed)
@@ -41,9 +55,9 @@ def test_images_that_it_was_trained_on_are_told(millscale, trained, steel, fresh
     done = millscale("evaluate", trained.bundle, mixed, "--out", tmp_path / "out", "--json")
     assert json.loads(done.out)["trained_on"] == 5
     assert "Careful: 5 of these images were used to train this bundle; this is no test." in done.err
-    assert "5 of these 23 images are among them, so this is no test" in (
-        tmp_path / "out" / "report.html"
-    ).read_text(encoding="utf-8")
+    assert "5 of these 23 images are among them, so this is no test" in (tmp_path / "out" / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_people_are_told_the_accuracy_with_its_interval(millscale, trained, fresh, tmp_path):
@@ -92,8 +106,6 @@ def test_a_wrong_call_has_its_message_and_code(millscale, trained, fresh, tmp_pa
     (tmp_path / "plain").mkdir()
     PIL.Image.new("L", (40, 40)).save(tmp_path / "plain" / "x.png")
     places = {"BUNDLE": trained.bundle, "IMAGES": fresh.source, "UNLABELLED": tmp_path / "plain"}
-    done = millscale(
-        "evaluate", *(places.get(word, word) for word in words), "--out", tmp_path / "out", "--json"
-    )
+    done = millscale("evaluate", *(places.get(word, word) for word in words), "--out", tmp_path / "out", "--json")
     assert (done.code, done.out) == (code, "")
     assert message in done.err

@@ -15,9 +15,7 @@ def draw(path: Path, value: int) -> None:
 
 
 def test_splits_are_merged_into_class_folders(tmp_path: Path) -> None:
-    for i, name in enumerate(
-        ["train/Cr/Cr_1.bmp", "train/Sc/Sc_1.bmp", "test/Cr/Cr_2.bmp", "test/Sc/Sc_2.bmp"]
-    ):
+    for i, name in enumerate(["train/Cr/Cr_1.bmp", "train/Sc/Sc_1.bmp", "test/Cr/Cr_2.bmp", "test/Sc/Sc_2.bmp"]):
         draw(tmp_path / "in" / name, i)
     (tmp_path / "in/train/Pa").mkdir()
     before = read(tmp_path / "in")

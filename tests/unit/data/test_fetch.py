@@ -48,9 +48,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 split = "train" if i <= 240 else "validation"
                 archive.write(picture, f"{DET_ROOT}/{split}/images/{name}/{name}_{i}.jpg")
                 astray = (name, i) == ("crazing", 240)
-                archive.write(
-                    xml, f"{DET_ROOT}/{'validation' if astray else split}/annotations/{name}_{i}.xml"
-                )
+                archive.write(xml, f"{DET_ROOT}/{'validation' if astray else split}/annotations/{name}_{i}.xml")
     return root
 
 
@@ -60,9 +58,7 @@ def server(published: Path) -> Iterator[str]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(published))
-    ) as running:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(published))) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -122,9 +118,7 @@ def test_unknown_name_and_foreign_destination(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_kagglehub_is_called_with_the_slug(
-    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kagglehub_is_called_with_the_slug(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = published / "neu-cls.zip"
     (tmp_path / "kagglehub.py").write_text(
         "def dataset_download(handle):\n"
@@ -140,9 +134,7 @@ def test_without_network_or_kagglehub_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modules = __import__("sys").modules
-    (tmp_path / "kagglehub.py").write_text(
-        "def dataset_download(handle):\n    raise ConnectionError('no route')\n"
-    )
+    (tmp_path / "kagglehub.py").write_text("def dataset_download(handle):\n    raise ConnectionError('no route')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(modules, "kagglehub", raising=False)
     with pytest.raises(DataError, match=r"no route.*Check the network"):
@@ -153,9 +145,7 @@ def test_without_network_or_kagglehub_the_error_says_what_to_do(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "member", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:/evil.txt"]
-)
+@pytest.mark.parametrize("member", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:/evil.txt"])
 def test_no_member_leaves_the_folder(member: str, tmp_path: Path) -> None:
     archive = tmp_path / "bad.zip"
     with zipfile.ZipFile(archive, "w") as content:

@@ -290,9 +290,7 @@ def test_path_must_be_a_folder_with_images(tmp_path: Path) -> None:
 
 def test_no_layout_fits(tmp_path: Path) -> None:
     draw_all(tmp_path, ["a/1.bmp", "stray one.bmp", "stray two.bmp"])
-    with pytest.raises(
-        DataError, match=r"found 3 images such as a/1\.bmp.*class_folders: one folder a class"
-    ):
+    with pytest.raises(DataError, match=r"found 3 images such as a/1\.bmp.*class_folders: one folder a class"):
         read(tmp_path)
 
 

@@ -107,9 +107,7 @@ BOX_TABLE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("blocks", "expected", "join"), [row[1:] for row in BOX_TABLE], ids=[r[0] for r in BOX_TABLE]
-)
+@pytest.mark.parametrize(("blocks", "expected", "join"), [row[1:] for row in BOX_TABLE], ids=[r[0] for r in BOX_TABLE])
 def test_boxes_of(blocks, expected, join):
     mask = np.zeros((40, 40), dtype=bool)
     for left, top, right, bottom in blocks:
@@ -284,9 +282,7 @@ def test_images_of_a_sheet_share_the_pixels_that_the_truth_says(made):
         left, top = (max(getattr(place[a], axis), getattr(place[b], axis)) for axis in "xy")
         right, bottom = (min(getattr(place[a], axis), getattr(place[b], axis)) + 96 for axis in "xy")
         first, second = (
-            pixels(out / "images" / i)[
-                top - place[i].y : bottom - place[i].y, left - place[i].x : right - place[i].x
-            ]
+            pixels(out / "images" / i)[top - place[i].y : bottom - place[i].y, left - place[i].x : right - place[i].x]
             for i in (a, b)
         )
         np.testing.assert_array_equal(first, second)
@@ -350,9 +346,7 @@ def test_one_crop_a_sheet_gives_independent_images(tmp_path):
 
 def test_progress_counts_to_the_end(tmp_path):
     calls = []
-    make_dataset(
-        tmp_path, **SMALL, kinds=["crazing"], progress=lambda done, total: calls.append((done, total))
-    )
+    make_dataset(tmp_path, **SMALL, kinds=["crazing"], progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -391,9 +385,7 @@ def test_impossible_requests_are_refused_before_anything_is_written(tmp_path, wr
 
 def test_cuts_go_on_past_one_sheet():
     cuts = iter_cuts("crazing", size=64, crops_per_sheet=(2, 2))
-    assert [next(cuts).sheet for _ in range(5)] == ["crazing-00001"] * 2 + ["crazing-00002"] * 2 + [
-        "crazing-00003"
-    ]
+    assert [next(cuts).sheet for _ in range(5)] == ["crazing-00001"] * 2 + ["crazing-00002"] * 2 + ["crazing-00003"]
 
 
 def test_the_truth_file_is_plain_json(made):

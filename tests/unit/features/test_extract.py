@@ -8,7 +8,7 @@ from millscale.core.errors import DataError
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.read import read
 from millscale.features.backbone import open_backbones
-from millscale.features.extract import as_views, extract
+from millscale.features.extract import averaged, extract
 from millscale.imaging.preprocess import Preprocess
 
 
@@ -32,9 +32,9 @@ def test_every_image_has_its_row_in_order(few, backbone, tiny):
     (rows,) = features.chunks()
     assert rows.shape == (6, 8, tiny.dimensions)
     assert features.dimensions == tiny.dimensions
-    for view in (1, 8):
-        expected = as_views(rows, view)[[4, 0, 4]]
-        assert (features.rows([4, 0, 4], views=view) == expected).all()
+    for views in (1, 2, 4, 8):
+        expected = averaged(rows, views)[[4, 0, 4], 0]
+        assert (features.rows([4, 0, 4], views=views) == expected).all()
 
 
 def test_an_image_has_the_same_features_alone_and_in_company(few, backbone):
@@ -109,7 +109,15 @@ def test_when_nothing_can_be_decoded_it_is_refused(tmp_path, backbone, few):
         extract(manifest, backbone, Preprocess())
 
 
-def test_one_view_is_the_image_as_it_is_and_eight_their_mean():
-    features = np.arange(2 * 8 * 3, dtype=np.float32).reshape(2, 8, 3)
-    assert as_views(features, 1).tolist() == [[0, 1, 2], [24, 25, 26]]
-    assert as_views(features, 8).tolist() == [[10.5, 11.5, 12.5], [34.5, 35.5, 36.5]]
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        (1, [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15]]),
+        (2, [[0.5, 2.5, 4.5, 6.5], [8.5, 10.5, 12.5, 14.5]]),
+        (4, [[1.5, 5.5], [9.5, 13.5]]),
+        (8, [[3.5], [11.5]]),
+    ],
+)
+def test_views_are_averaged_in_their_order(views, expected):
+    features = np.arange(16, dtype=np.float32).reshape(2, 8, 1)
+    assert averaged(features, views)[..., 0].tolist() == expected

@@ -5,7 +5,7 @@ from onnx import helper, numpy_helper
 
 from millscale.core.errors import ModelError
 from millscale.features.backbone import Backbone, BackboneSpec, open_backbones
-from millscale.features.graph import VIEWS, classifier_graph, feature_graph
+from millscale.features.graph import VIEW_COUNTS, classifier_graph, feature_graph
 from millscale.runtime.backends.onnxruntime import Network
 from millscale.runtime.onnx_audit import check_onnx
 
@@ -17,9 +17,7 @@ def spoiled(tiny, change):
 
 
 def _two_inputs(model):
-    model.graph.input.append(
-        helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, ["n", 1, "h", "w"])
-    )
+    model.graph.input.append(helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, ["n", 1, "h", "w"]))
 
 
 def _flat_input(model):
@@ -64,7 +62,7 @@ def test_an_output_that_is_no_map_is_refused(tiny):
 def test_the_graphs_pass_our_own_audit(tiny, tiny_path):
     backbones = open_backbones(str(tiny_path))
     check_onnx(feature_graph(backbones), "features")
-    for views in (1, VIEWS):
+    for views in VIEW_COUNTS:
         head = np.zeros((tiny.dimensions, 3)), np.zeros(3)
         check_onnx(classifier_graph(backbones, *head, views=views), "classifier")
 
@@ -92,9 +90,7 @@ def test_joined_backbones_keep_their_own_weights_even_under_one_file_name(tiny, 
         tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
     (tmp_path / "tiny.onnx").write_bytes(model.SerializeToString())
     joined = _features(tiny_path, tmp_path / "tiny.onnx")
-    np.testing.assert_array_equal(
-        joined, np.hstack([_features(tiny_path), _features(tmp_path / "tiny.onnx")])
-    )
+    np.testing.assert_array_equal(joined, np.hstack([_features(tiny_path), _features(tmp_path / "tiny.onnx")]))
 
 
 def test_weights_may_also_be_listed_as_inputs(tiny, tiny_path, tmp_path):

@@ -42,9 +42,7 @@ def tiff(tags: dict[int, tuple[int, int]], pixels: bytes) -> bytes:
     return struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + directory + bytes(4) + pixels
 
 
-def tiff_tags(
-    width: int, height: int, bits: int, count: int, photometric: int = 1
-) -> dict[int, tuple[int, int]]:
+def tiff_tags(width: int, height: int, bits: int, count: int, photometric: int = 1) -> dict[int, tuple[int, int]]:
     return {
         256: (4, width),
         257: (4, height),
@@ -105,9 +103,7 @@ TRUNCATED = [
 
 @pytest.mark.parametrize(("picture", "form", "options"), TRUNCATED)
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.99])
-def test_truncated_is_refused(
-    picture: np.ndarray, form: str, options: dict[str, object], share: float
-) -> None:
+def test_truncated_is_refused(picture: np.ndarray, form: str, options: dict[str, object], share: float) -> None:
     data = encode(picture, form, **options)
     with pytest.raises(DataError, match="strip_17"):
         decode_image(data[: int(len(data) * share)], "strip_17")

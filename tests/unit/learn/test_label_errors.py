@@ -9,9 +9,7 @@ from millscale.learn.label_errors import suspect_labels
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     kinds = ("crazing", "patches", "scratches")
-    return make_dataset(
-        tmp_path_factory.mktemp("labels"), per_class=15, size=128, crops_per_sheet=(1, 1), kinds=kinds
-    )
+    return make_dataset(tmp_path_factory.mktemp("labels"), per_class=15, size=128, crops_per_sheet=(1, 1), kinds=kinds)
 
 
 def test_images_under_a_wrong_name_are_found_with_their_right_one(images):
@@ -25,4 +23,4 @@ def test_images_under_a_wrong_name_are_found_with_their_right_one(images):
     for image, label in wrong.items():
         assert (named[image].label, named[image].suggestion) == (label, image.partition("/")[0])
         assert named[image].suggestion in named[image].reason
-    assert {what for what, _, _ in told} == {"features", "folds"}
+    assert {what for what, _, _ in told} == {"features", "heads"}

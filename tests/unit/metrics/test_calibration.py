@@ -28,9 +28,7 @@ def test_ece_of_certain_and_right_is_zero_and_of_certain_and_wrong_is_one():
     assert ece([1, 2, 0], certain) == 1
 
 
-@pytest.mark.parametrize(
-    ("top", "index"), [(1.0, 9), (0.9, 8), (np.nextafter(0.9, 1), 9), (0.5, 4), (0.51, 5)]
-)
+@pytest.mark.parametrize(("top", "index"), [(1.0, 9), (0.9, 8), (np.nextafter(0.9, 1), 9), (0.5, 4), (0.51, 5)])
 def test_bins_are_closed_above(top, index):
     assert confidence_bin(np.array([[top, 1 - top]]), bins=10)[0] == index
 

@@ -34,9 +34,7 @@ def test_document_is_strict_json():
 def test_every_interval_holds_its_number():
     rng = np.random.default_rng(5)
     probs = rng.dirichlet(np.ones(3), 300)
-    document = evaluate_classification(
-        rng.integers(0, 3, 300), probs, NAMES, rng.integers(0, 90, 300)
-    ).to_json()
+    document = evaluate_classification(rng.integers(0, 3, 300), probs, NAMES, rng.integers(0, 90, 300)).to_json()
     for key, (low, high) in document["intervals"].items():
         number, _, name = key.partition("/")
         value = document["per_class"][name][number] if name else document[key]

@@ -77,8 +77,6 @@ def test_a_usual_name_makes_a_class_good(made, name, good):
     task, trained, _ = made
     manifest = task.manifest
     classes = (name, *manifest.classes[1:])
-    records = tuple(
-        replace(r, label=name if r.label == manifest.classes[0] else r.label) for r in manifest.records
-    )
+    records = tuple(replace(r, label=name if r.label == manifest.classes[0] else r.label) for r in manifest.records)
     renamed = replace(task, manifest=replace(manifest, classes=classes, records=records))
     assert bundle(renamed, trained, TrainConfig("x")).card.good_classes == good

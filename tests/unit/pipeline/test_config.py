@@ -30,7 +30,7 @@ def test_options_are_read_as_their_fields_type(options, expected):
         ("probe", {"views": "eight"}, "views: expected int, found 'eight'"),
         ("probe", {"views": "1.5"}, "views: expected int, found '1.5'"),
         ("probe", {"views": ""}, "views: expected int, found ''"),
-        ("probe", {"views": "2"}, "views: expected 1 or 8, found 2"),
+        ("probe", {"views": "3"}, "views: expected one of (1, 2, 4, 8), found 3"),
     ],
 )
 def test_options_that_cannot_be_are_told(recipe, options, message):

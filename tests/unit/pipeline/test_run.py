@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -39,13 +40,27 @@ def test_an_audit_is_remembered_whole_and_only_for_the_same_images(steel, tmp_pa
     assert told
 
 
+def test_a_remembered_audit_tells_of_the_folder_as_it_is_now(steel, tmp_path, monkeypatch):
+    monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(steel.source, tmp_path / "images")
+    bad = tmp_path / "images" / steel.ids[0]
+    bad.write_bytes(bad.read_bytes()[:-500])
+    told = [problem.code for problem in audited(ms.read(tmp_path / "images"), silent).problems]
+    assert told == ["unreadable_image"]
+    (tmp_path / "images" / "rust").mkdir()
+    (tmp_path / "images" / "patches" / "new.bmp").write_bytes(b"")
+    changed = ms.read(tmp_path / "images")
+    again = audited(changed, lambda *step: pytest.fail("audited anew"))
+    assert again.to_json() == ms.check(changed).to_json()
+    assert sorted(problem.code for problem in again.problems) == ["empty_class", "unreadable", "unreadable_image"]
+    assert again.classes["rust"] == 0
+
+
 def test_a_notebook_trains_judges_and_inspects(steel, tiny_path, tmp_path, trained):
     images = ms.read(steel.source)
     audit = ms.check(images)
     folds = ms.split(images, folds=3, groups=audit.groups, seed=2)
-    run = ms.train(
-        images, folds=folds, options={"backbone": str(tiny_path), "head": "lda"}, out=tmp_path / "run"
-    )
+    run = ms.train(images, folds=folds, options={"backbone": str(tiny_path), "head": "lda"}, out=tmp_path / "run")
     assert run.split.folds == folds.folds
     assert run.metrics.images == 72
     assert set(run.to_json()) == {"run", "bundle", "metrics", "seconds"}

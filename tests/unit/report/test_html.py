@@ -44,13 +44,9 @@ def page(tmp_path):
 def test_first_screen_is_the_answer(build, report_of, page):
     groups = tuple(f"g{i // 2}" for i in range(12))
     text = page(report_of(build(errors=3, groups=groups))).text
-    answer = re.search(
-        r"75\.00 % 3 errors in 12 imagesaccuracy, 95 % interval \S+ % – \S+ %, over 6 indep", text
-    )
+    answer = re.search(r"75\.00 % 3 errors in 12 imagesaccuracy, 95 % interval \S+ % – \S+ %, over 6 indep", text)
     assert answer
-    assert answer.start() < text.index(
-        "5-fold cross-validation by group. Judged by a model trained on the other folds"
-    )
+    assert answer.start() < text.index("5-fold cross-validation by group. Judged by a model trained on the other folds")
 
 
 def test_unknown_groups_are_not_called_independent(build, report_of, page):

@@ -67,9 +67,7 @@ def colours():
 
     def bundle(card=None, model=None, **more):
         network = (model or colour_model()).SerializeToString()
-        return make_bundle(
-            card or colour_card(), {"classifier.onnx": network, "golden.png": picture(), **more}
-        )
+        return make_bundle(card or colour_card(), {"classifier.onnx": network, "golden.png": picture(), **more})
 
     return SimpleNamespace(
         card=colour_card, model=colour_model, nodes=colour_nodes, picture=picture, bundle=bundle, red=RED

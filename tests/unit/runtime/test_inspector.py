@@ -31,10 +31,7 @@ def test_bytes_files_and_arrays_give_one_answer(inspector, colours, tmp_path):
     data = colours.picture(10, 200, 30)
     (tmp_path / "a.png").write_bytes(data)
     array = np.full((40, 40, 3), (10, 200, 30), np.uint8)
-    answers = [
-        inspector.inspect(source).probs
-        for source in (data, tmp_path / "a.png", str(tmp_path / "a.png"), array)
-    ]
+    answers = [inspector.inspect(source).probs for source in (data, tmp_path / "a.png", str(tmp_path / "a.png"), array)]
     assert all((answer == answers[0]).all() for answer in answers)
 
 
@@ -133,9 +130,7 @@ def test_a_network_with_other_outputs_is_refused(colours):
 
 
 def test_a_network_of_other_classes_is_refused(colours, tmp_path):
-    card = colours.card(
-        classes=["red", "other"], good_classes=[], golden={"file": "golden.png", "probs": [0.6, 0.4]}
-    )
+    card = colours.card(classes=["red", "other"], good_classes=[], golden={"file": "golden.png", "probs": [0.6, 0.4]})
     path = colours.bundle(card).save(tmp_path / "a.millscale")
     with pytest.raises(ModelError, match="expected 2 finite probabilities"):
         Inspector.open(path)
@@ -164,6 +159,4 @@ def test_the_answer_of_an_image_is_the_same_in_company(inspector, colours, tmp_p
     for i, path in enumerate(paths):
         path.write_bytes(colours.picture(20 * i, 7 * i, 255 - 20 * i))
     together = [found.prediction.probs for found in inspector.inspect_files(paths, workers=4)]
-    assert all(
-        (inspector.inspect(path).probs == probs).all() for path, probs in zip(paths, together, strict=True)
-    )
+    assert all((inspector.inspect(path).probs == probs).all() for path, probs in zip(paths, together, strict=True))

@@ -25,9 +25,7 @@ def tiny_teacher():
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", channels, "h", "w"])
             for name, channels in (("image", 3), ("fine", 3), ("coarse", 5))
         ]
-        graph = helper.make_graph(
-            [n for n, _ in parts], "tiny", values[:1], values[1:], [w for _, w in parts]
-        )
+        graph = helper.make_graph([n for n, _ in parts], "tiny", values[:1], values[1:], [w for _, w in parts])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         return Backbone(BackboneSpec("tiny", "random", (), "none", None), model.SerializeToString())
 

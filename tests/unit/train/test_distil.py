@@ -44,13 +44,9 @@ def targets():
     rng = np.random.default_rng(0)
     level, contrast = rng.uniform(40, 200, (50, 1, 1)), rng.uniform(2, 30, (50, 1, 1))
     views = np.clip(level + contrast * rng.normal(size=(50, 32, 32)), 0, 255).astype(np.uint8)
-    pooled = np.concatenate(
-        [level[:, 0], contrast[:, 0], level[:, 0] * contrast[:, 0], 1 / contrast[:, 0]], 1
-    )
+    pooled = np.concatenate([level[:, 0], contrast[:, 0], level[:, 0] * contrast[:, 0], 1 / contrast[:, 0]], 1)
     maps = tuple(np.repeat(np.repeat(np.stack([level, contrast], -1), s, 1), s, 2) for s in (8, 4, 2))
-    return Targets(
-        views, tuple(m.astype(np.float16) for m in maps), (pooled / pooled.std(0)).astype(np.float16)
-    )
+    return Targets(views, tuple(m.astype(np.float16) for m in maps), (pooled / pooled.std(0)).astype(np.float16))
 
 
 def silent(_: str) -> None:
@@ -98,13 +94,7 @@ def test_total_weighs_every_loss(targets):
     batch = load_batch(targets, estimate_scales(targets, TINY), np.arange(16))
     found = losses(pupil, batch)
     assert sorted(found) == ["map0", "map1", "map2", "pooled", "relation"]
-    wanted = (
-        2 * found["map0"]
-        + 3 * found["map1"]
-        + 5 * found["map2"]
-        + 7 * found["pooled"]
-        + 11 * found["relation"]
-    )
+    wanted = 2 * found["map0"] + 3 * found["map1"] + 5 * found["map2"] + 7 * found["pooled"] + 11 * found["relation"]
     config = replace(TINY, map_weight=(2, 3, 5), pooled_weight=7, relation_weight=11)
     assert float(total(found, config).detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
 

@@ -97,9 +97,7 @@ def test_parity_is_measured_over_all_images(model):
     assert 8e-5 < require_parity(graph, images, shifted) < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("change", "message"), [(2e-4, "differences up to 0.0002 and 0 of 5"), (np.nan, "nan")]
-)
+@pytest.mark.parametrize(("change", "message"), [(2e-4, "differences up to 0.0002 and 0 of 5"), (np.nan, "nan")])
 def test_a_difference_stops_the_export(model, change, message):
     graph = export_classifier(model, PREPROCESS, 1.0, (16, 16), any_size=True)
     expected, _ = answers(model, IMAGES, 1.0)

@@ -29,13 +29,9 @@ def residual(**stem) -> bytes:
     shapes = {"a.w": (4, 3, 3, 3), "a.b": (4,), "b.w": (4, 1, 3, 3), "b.b": (4,), "c.w": (6, 4, 1, 1)}
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     nodes = [
-        helper.make_node(
-            "Conv", ["image", "a.w", "a.b"], ["a"], **{"strides": [2, 2], "pads": [1, 1, 1, 1]} | stem
-        ),
+        helper.make_node("Conv", ["image", "a.w", "a.b"], ["a"], **{"strides": [2, 2], "pads": [1, 1, 1, 1]} | stem),
         helper.make_node("Relu", ["a"], ["a.relu"]),
-        helper.make_node(
-            "Conv", ["a.relu", "b.w", "b.b"], ["b"], pads=[2, 2, 2, 2], dilations=[2, 2], group=4
-        ),
+        helper.make_node("Conv", ["a.relu", "b.w", "b.b"], ["b"], pads=[2, 2, 2, 2], dilations=[2, 2], group=4),
         helper.make_node("Add", ["a.relu", "b"], ["fine"]),
         helper.make_node("Conv", ["fine", "c.w"], ["coarse"]),
     ]

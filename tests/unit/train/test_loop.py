@@ -40,9 +40,7 @@ def network() -> nn.Module:
             nn.Dropout(0.5),
             nn.Conv2d(8, 4, 3),
         ]
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 36, 2)).to(
-            memory_format=torch.channels_last
-        )
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 36, 2)).to(memory_format=torch.channels_last)
 
 
 def batches(epoch: int):
@@ -189,9 +187,7 @@ def test_weights_decay_biases_and_frozen_parameters_do_not(tmp_path):
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(requires_grad=False)
     before = states(model)
-    no_gradient = Job(
-        model, 1, lambda _: [None], lambda m, _: 0 * sum(p.sum() for p in m.parameters()), lambda _: 0.0
-    )
+    no_gradient = Job(model, 1, lambda _: [None], lambda m, _: 0 * sum(p.sum() for p in m.parameters()), lambda _: 0.0)
     fit(no_gradient, LoopConfig(epochs=1, rate=0.1, weight_decay=0.5, ema=0.0), tmp_path / "a.safetensors")
     torch.testing.assert_close(model[1].weight, before["1.weight"] * (1 - 0.1 * 0.5))
     assert torch.equal(model[1].bias, before["1.bias"])

@@ -46,9 +46,7 @@ def test_maps_have_the_strides_they_are_named_after(session):
 def test_only_brightness_is_seen(session):
     std = np.array([0.229, 0.224, 0.225])
     grey = np.random.default_rng(2).normal(size=(1, 1, 32, 32))
-    tint = np.array([LUMA[1], -LUMA[0], 0.0])[None, :, None, None] * np.random.default_rng(3).normal(
-        size=grey.shape
-    )
+    tint = np.array([LUMA[1], -LUMA[0], 0.0])[None, :, None, None] * np.random.default_rng(3).normal(size=grey.shape)
     plain, tinted = (
         session.run(None, {"image": ((grey + colour) / std[None, :, None, None]).astype(np.float32)})
         for colour in (0 * tint, tint)

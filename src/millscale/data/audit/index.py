@@ -54,9 +54,7 @@ class OffsetIndex:
         rows["signature"] = 0 if signatures is None else signatures
         self._rows.add(rows, keys * _MIX)
 
-    def votes(
-        self, *, at_least: int = 1, unique_in_image: bool = False, tolerance: int = 0
-    ) -> NDArray[np.void]:
+    def votes(self, *, at_least: int = 1, unique_in_image: bool = False, tolerance: int = 0) -> NDArray[np.void]:
         """``VOTE`` rows, ``a < b``, one per ``(a, b, dx, dy)``; ``(dx, dy)`` is b's origin in a's frame.
 
         Sorted by pair, most votes first.
@@ -116,9 +114,7 @@ def _pair(first: NDArray[np.void], second: NDArray[np.void], tolerance: int) -> 
 
 
 def _pair_hash(votes: NDArray[np.void]) -> NDArray[np.uint64]:
-    return (
-        votes["a"].astype(np.uint64) * np.uint64(0xFF51AFD7ED558CCD) + votes["b"].astype(np.uint64)
-    ) * _MIX
+    return (votes["a"].astype(np.uint64) * np.uint64(0xFF51AFD7ED558CCD) + votes["b"].astype(np.uint64)) * _MIX
 
 
 def count_votes(votes: NDArray[np.void]) -> NDArray[np.void]:

@@ -63,9 +63,7 @@ class Describer:
         signs = patches[kept] @ self._planes > 0
         tables = signs[:, : TABLES * BITS].reshape(-1, TABLES, BITS)
         keys = pack_signs(tables) ^ (np.arange(TABLES, dtype=np.uint64) << np.uint64(60))
-        return Keypoints(
-            x[kept] + BAND_MARGIN, y[kept] + BAND_MARGIN, keys, pack_signs(signs[:, TABLES * BITS :])
-        )
+        return Keypoints(x[kept] + BAND_MARGIN, y[kept] + BAND_MARGIN, keys, pack_signs(signs[:, TABLES * BITS :]))
 
 
 def band_pass(grey: Field) -> Field:

@@ -87,9 +87,7 @@ def _agree_in_detail(a: Field, b: Field, view: int) -> bool:
     """
     side = min(*a.shape, *b.shape, DETAIL)
     first, second = (
-        np.asarray(
-            PIL.Image.fromarray(np.ascontiguousarray(grey)).resize((side, side), PIL.Image.Resampling.BOX)
-        )
+        np.asarray(PIL.Image.fromarray(np.ascontiguousarray(grey)).resize((side, side), PIL.Image.Resampling.BOX))
         for grey in (a, b)
     )
     other = np.ascontiguousarray(dihedral(second)[view])

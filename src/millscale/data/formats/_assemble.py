@@ -97,9 +97,7 @@ def same_names(content: Scan, images: Sequence[Labelled]) -> list[Problem]:
     if not twice:
         return []
     message = f"{len(twice)} names stand for several images, with different endings: {_first(twice)}"
-    return [
-        Problem("same_name", str(content.root), message, "Keep one of each, if they are the same picture.")
-    ]
+    return [Problem("same_name", str(content.root), message, "Keep one of each, if they are the same picture.")]
 
 
 def small_classes(records: Sequence[ImageRecord], classes: Sequence[str]) -> list[Problem]:

@@ -84,13 +84,9 @@ def make_dataset(
     """
     _check_request(per_class, size, crops_per_sheet, seed, kinds)
     classes = tuple(sorted(kinds))
-    names = [
-        (kind, _name(kind, number, image_format)) for kind in classes for number in range(1, per_class + 1)
-    ]
+    names = [(kind, _name(kind, number, image_format)) for kind in classes for number in range(1, per_class + 1)]
     _check_folder(out / IMAGES, {name for _, name in names})
-    streams = {
-        kind: iter_cuts(kind, size=size, crops_per_sheet=crops_per_sheet, seed=seed) for kind in classes
-    }
+    streams = {kind: iter_cuts(kind, size=size, crops_per_sheet=crops_per_sheet, seed=seed) for kind in classes}
     records: list[ImageRecord] = []
     crops: list[Crop] = []
     for kind, name in names:
@@ -103,9 +99,7 @@ def make_dataset(
     return Manifest(tuple(records), classes, str(out / IMAGES))
 
 
-def iter_cuts(
-    kind: str, *, size: int = 200, crops_per_sheet: tuple[int, int] = (1, 4), seed: int = 0
-) -> Iterator[Cut]:
+def iter_cuts(kind: str, *, size: int = 200, crops_per_sheet: tuple[int, int] = (1, 4), seed: int = 0) -> Iterator[Cut]:
     """Crops of one kind without end, sheet after sheet; the pictures that ``make_dataset`` writes."""
     check_kind(kind)
     for number in count(1):
@@ -176,9 +170,7 @@ def _check_request(
     """Refuse what cannot be made."""
     _expect("per_class", per_class >= 1, "1 or more", per_class)
     _expect("size", size >= LEAST_SIDE, f"{LEAST_SIDE} pixels or more", size)
-    _expect(
-        "crops_per_sheet", 1 <= crops_per_sheet[0] <= crops_per_sheet[1], "1 ≤ fewest ≤ most", crops_per_sheet
-    )
+    _expect("crops_per_sheet", 1 <= crops_per_sheet[0] <= crops_per_sheet[1], "1 ≤ fewest ≤ most", crops_per_sheet)
     _expect("seed", seed >= 0, "0 or more", seed)
     distinct = len(set(kinds)) == len(kinds) > 0
     _expect(

@@ -156,9 +156,7 @@ def pitted_surface(rng: np.random.Generator, shape: Shape) -> Defect:
     if not chosen[:2].any():
         chosen[int(rng.integers(2))] = True
     makers = (_stipple, _pits, _corrosion)
-    depth = np.maximum.reduce(
-        [make(rng, shape) for make, wanted in zip(makers, chosen, strict=True) if wanted]
-    )
+    depth = np.maximum.reduce([make(rng, shape) for make, wanted in zip(makers, chosen, strict=True) if wanted])
     return Defect(-depth, depth > 0.05)
 
 
@@ -167,9 +165,7 @@ def _stipple(rng: np.random.Generator, shape: Shape) -> Field:
     size = between(rng, (0.8, 1.5))
     rough = grain(rng, shape, size * between(rng, (1, 1.6)), size)
     where = np.clip(0.75 + clouds(rng, shape, 120, between(rng, (30, 90))), 0.1, 1)
-    depth: Field = (
-        np.float32(between(rng, (0.12, 0.42))) * where * ramp(rough, between(rng, (-0.4, 1.2)), 1.2)
-    )
+    depth: Field = np.float32(between(rng, (0.12, 0.42))) * where * ramp(rough, between(rng, (-0.4, 1.2)), 1.2)
     return depth
 
 
@@ -274,9 +270,7 @@ def _straight(rng: np.random.Generator, x: float, slope: float, start: float, en
 
 def _gouge(rng: np.random.Generator, shape: Shape) -> Stroke:
     """A short, thick, slanted scratch."""
-    return spindle(
-        rng, _place(rng, shape), between(rng, (10, 50)), between(rng, (2, 8)), between(rng, (0.5, 1))
-    )
+    return spindle(rng, _place(rng, shape), between(rng, (10, 50)), between(rng, (2, 8)), between(rng, (0.5, 1)))
 
 
 DEFECTS: dict[str, Callable[[np.random.Generator, Shape], Defect]] = {

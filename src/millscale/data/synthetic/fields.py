@@ -27,9 +27,7 @@ def between(rng: np.random.Generator, span: Range) -> float:
     return float(rng.uniform(*span))
 
 
-def grain(
-    rng: np.random.Generator, shape: Shape, sigma_y: float, sigma_x: float, angle: float = 0.0
-) -> Field:
+def grain(rng: np.random.Generator, shape: Shape, sigma_y: float, sigma_x: float, angle: float = 0.0) -> Field:
     """White noise smoothed by an elongated Gaussian, mean 0 and deviation 1; it wraps round at the edges.
 
     Args:
@@ -142,9 +140,7 @@ def walk(
     return path
 
 
-def spindle(
-    rng: np.random.Generator, top: tuple[float, float], length: float, width: float, strength: float
-) -> Stroke:
+def spindle(rng: np.random.Generator, top: tuple[float, float], length: float, width: float, strength: float) -> Stroke:
     """An upright shape with ragged sides and tapering ends, as rolling draws out an inclusion.
 
     Args:
@@ -160,9 +156,7 @@ def spindle(
     left, right = (width / 2 * taper * _ragged(rng, count) for _ in range(2))
     centre = top[0] + np.cumsum(rng.normal(0, 0.25, count)) + (t - 0.5) * rng.normal(0, width / 2)
     y = top[1] + length * t
-    outline = np.concatenate(
-        [np.stack([centre - left, y], axis=1), np.stack([centre + right, y], axis=1)[::-1]]
-    )
+    outline = np.concatenate([np.stack([centre - left, y], axis=1), np.stack([centre + right, y], axis=1)[::-1]])
     return Stroke(outline, strength, form="polygon")
 
 

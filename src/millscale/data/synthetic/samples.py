@@ -11,9 +11,7 @@ _GAP = 4
 _LABEL_WIDTH = 130
 
 
-def draw_samples(
-    columns: int = 8, size: int = 200, seed: int = 0, kinds: Sequence[str] = CLASSES
-) -> PillowImage.Image:
+def draw_samples(columns: int = 8, size: int = 200, seed: int = 0, kinds: Sequence[str] = CLASSES) -> PillowImage.Image:
     """One row of ``columns`` images a kind, the kind's name on the left; mode "L"."""
     step = size + _GAP
     page = PillowImage.new("L", (_LABEL_WIDTH + columns * step, len(kinds) * step), 255)

@@ -244,9 +244,7 @@ def _stipple(rng: np.random.Generator, shape: Shape) -> Field:
 def _stringers(rng: np.random.Generator, shape: Shape) -> Field:
     """Ragged shapes drawn out in one direction."""
     shapes = [
-        spindle(
-            rng, _somewhere(rng, shape), between(rng, (8, 150)), between(rng, (2, 16)), between(rng, (0.4, 1))
-        )
+        spindle(rng, _somewhere(rng, shape), between(rng, (8, 150)), between(rng, (2, 16)), between(rng, (0.4, 1)))
         for _ in range(int(rng.integers(1, 22)))
     ]
     return draw(shape, shapes, between(rng, (0.4, 1.5)))

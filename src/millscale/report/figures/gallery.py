@@ -44,9 +44,7 @@ def _heading(table: PredictionTable, shown: int) -> str:
     return f"{errors} error{'s' * (errors != 1)} in {images} images{more}"
 
 
-def _draw_judged(
-    axes: Axes, table: PredictionTable, row: int, y: float, images: Thumbnails, style: Lettering
-) -> None:
+def _draw_judged(axes: Axes, table: PredictionTable, row: int, y: float, images: Thumbnails, style: Lettering) -> None:
     truth, guess = int(table.y_true[row]), int(table.predicted[row])
     color = RIGHT if truth == guess else WRONG
     place(axes, images.get(table.paths[row]), _MARGIN, y, _SIDE, color)
@@ -72,9 +70,7 @@ def _draw_bar(axes: Axes, y: float, name: str, share: float, style: Lettering) -
     write(axes, _BARS + 240, y, f"{share:.1%}", size=7.5, color=INK, ha="right")
 
 
-def _draw_nearest(
-    axes: Axes, table: PredictionTable, row: int, y: float, images: Thumbnails, style: Lettering
-) -> None:
+def _draw_nearest(axes: Axes, table: PredictionTable, row: int, y: float, images: Thumbnails, style: Lettering) -> None:
     near, classes = table.nearest, {name: i for i, name in enumerate(table.classes)}
     if near is None:
         return

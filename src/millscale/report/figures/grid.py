@@ -37,9 +37,7 @@ def draw_grid(table: PredictionTable, thumbnails: Thumbnails | None = None, *, s
         y = number // across * (_SIDE + head) + head
         color = RIGHT if table.predicted[row] == table.y_true[row] else WRONG
         place(axes, images.get(table.paths[row]), x, y, _SIDE, color)
-        write(
-            axes, x + _SIDE / 2, y - 5, title, color=color, ha="center", va="bottom", families=style.families
-        )
+        write(axes, x + _SIDE / 2, y - 5, title, color=color, ha="center", va="bottom", families=style.families)
     return figure
 
 

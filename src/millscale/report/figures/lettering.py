@@ -95,9 +95,7 @@ def _candidates() -> list[str]:
     regular = {
         entry.name
         for entry in fontManager.ttflist
-        if entry.style == "normal"
-        and entry.weight in (400, "normal", "regular")
-        and not entry.name.startswith(own)
+        if entry.style == "normal" and entry.weight in (400, "normal", "regular") and not entry.name.startswith(own)
     }
     return sorted(regular, key=lambda name: (not any(part in name.lower() for part in _WIDE_COVERAGE), name))
 

@@ -41,9 +41,7 @@ def draw_per_class(metrics: ClassificationMetrics) -> Figure:
     axes.set_yticks(range(len(names)), names, family=style.families, fontsize=9, color=INK, parse_math=False)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if span < 0.04 else 0))
     axes.set_title("Per class, with 95 % intervals over groups", fontsize=10.5, color=INK, pad=24)
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8.5, frameon=False, labelcolor=MUTED
-    )
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8.5, frameon=False, labelcolor=MUTED)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", colors=MUTED, labelsize=8.5)
     axes.grid(axis="x", color=RULE, linewidth=0.6)

@@ -42,9 +42,7 @@ class Network:
             ModelError: the network does not take these inputs.
         """
         try:
-            result: list[NDArray[np.float32]] = self._session.run(
-                list(outputs) if outputs else None, dict(feeds)
-            )
+            result: list[NDArray[np.float32]] = self._session.run(list(outputs) if outputs else None, dict(feeds))
         except Exception as error:
             shapes = {name: feed.shape for name, feed in feeds.items()}
             raise ModelError(f"{self.name}: ONNX Runtime fails on inputs of {shapes}: {error}") from error

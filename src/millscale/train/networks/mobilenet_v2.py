@@ -26,6 +26,4 @@ def _build(classes: int, size: tuple[int, int]) -> Classifier:  # noqa: ARG001 -
     return Classifier(PooledStages(stages, pooled=(1, 2, 3)), pooled_width((24, 32, 96)), classes)
 
 
-SPEC = NetworkSpec(
-    "MobileNetV2 (Sandler et al. 2018) up to stride 16, ImageNet", "Apache-2.0", _build, dense=False
-)
+SPEC = NetworkSpec("MobileNetV2 (Sandler et al. 2018) up to stride 16, ImageNet", "Apache-2.0", _build, dense=False)

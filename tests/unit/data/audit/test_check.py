@@ -73,9 +73,7 @@ def test_second_exposure_is_told_from_compression(tmp_path: Path) -> None:
 def test_turned_copy_is_a_near_duplicate(tmp_path: Path, turns: int) -> None:
     image = crop(sheet(6), 0, 0)
     audit = check(manifest(tmp_path, {"a.png": image, "b.png": np.rot90(image, -turns)}))
-    assert [(n.a, n.b, n.view) for n in audit.near_duplicates] == [
-        ("a.png", "b.png", f"rotated {90 * turns}")
-    ]
+    assert [(n.a, n.b, n.view) for n in audit.near_duplicates] == [("a.png", "b.png", f"rotated {90 * turns}")]
     assert len(set(audit.groups.values())) == 1
 
 
