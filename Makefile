@@ -17,7 +17,7 @@ DEV := .venv/dev
 %/installed: pyproject.toml
 	$(PYTHON) -m venv --clear $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	VIRTUAL_ENV=$(CURDIR)/$* $*/bin/uv pip install --quiet -r requirements/$(notdir $*).txt
+	VIRTUAL_ENV=$(CURDIR)/$* $*/bin/uv pip install --quiet --compile-bytecode -r requirements/$(notdir $*).txt
 	VIRTUAL_ENV=$(CURDIR)/$* $*/bin/uv pip install --quiet --no-deps --editable .
 	touch $@
 
