@@ -1,12 +1,17 @@
 """Write docs/cli.md from the command line itself; ``--check`` only compares."""
 
+import inspect
+import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from millscale.cli.main import app
+from millscale.core import plugins
+from millscale.pipeline.config import RECIPES
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 INTRODUCTION = """# The command line
@@ -16,6 +21,11 @@ Written by `scripts/cli_docs.py` from the program itself; change it there.
 With `--json`, standard output holds one JSON document (`inspect`: one a line) and nothing else; progress and
 messages go to standard error. Exit codes: 0 fine · 1 a defect was found, only with `--fail-on-defect` ·
 2 usage · 3 data · 4 model.
+"""
+
+RECIPE_HEADING = """# Options of the recipes
+
+For `millscale train --recipe RECIPE --set NAME=VALUE`.
 """
 
 
@@ -30,7 +40,27 @@ def commands(command: Any, name: str) -> list[tuple[str, Any]]:
 def page() -> str:
     """The whole document."""
     verbs = commands(typer.main.get_command(app), "millscale")
-    return "\n".join([INTRODUCTION, *(section(name, command) for name, command in verbs)])
+    recipes = [recipe_section(name) for name in plugins.names(RECIPES)]
+    return "\n".join([INTRODUCTION, *(section(name, command) for name, command in verbs), RECIPE_HEADING, *recipes])
+
+
+def recipe_section(name: str) -> str:
+    """The options of one recipe, from its configuration's fields and docstrings."""
+    recipe = plugins.load(RECIPES, name)
+    lines = [f"### {name}", "", f"{recipe.DESCRIPTION[0].upper()}{recipe.DESCRIPTION[1:]}.", ""]
+    lines += ["| | | default |", "|---|---|---|"]
+    explained = {key: text for kind in recipe.Config.__mro__ for key, text in attributes(kind).items()}
+    for option in fields(recipe.Config):
+        cell = explained[option.name].replace("|", "\\|")
+        lines.append(f"| `{option.name}` | {cell} | `{getattr(recipe.Config(), option.name)}` |")
+    return "\n".join([*lines, ""])
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """``{name: text}`` of the attributes that a class's docstring explains."""
+    page = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+    entries = re.findall(r"(?m)^ {4}(\w+): (.*(?:\n {8}.*)*)", page)
+    return {name: " ".join(text.split()).replace("``", "`") for name, text in entries}
 
 
 def section(name: str, command: Any) -> str:

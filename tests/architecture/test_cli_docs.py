@@ -1,12 +1,16 @@
 """docs/cli.md lists every verb and every option, because it is written from them."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import typer
 
 from millscale.cli.main import app
+from millscale.core import plugins
+from millscale.pipeline.config import RECIPES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "cli.md"
@@ -32,6 +36,15 @@ def test_every_verb_and_option_is_documented():
             assert parameter.help.replace("|", "\\|") in sections[name]
             for spelling in parameter.opts if parameter.param_type_name == "option" else []:
                 assert f"`{spelling}" in sections[name], f"{name} {spelling}"
+
+
+@pytest.mark.parametrize("recipe", plugins.names(RECIPES))
+def test_every_option_of_a_recipe_is_documented(recipe):
+    page = PAGE.read_text(encoding="utf-8").partition("# Options of the recipes")[2]
+    (section,) = [part for part in page.split("\n### ") if part.startswith(f"{recipe}\n")]
+    for option in dataclasses.fields(plugins.load(RECIPES, recipe).Config):
+        (line,) = [line for line in section.splitlines() if line.startswith(f"| `{option.name}` |")]
+        assert len(line.split("|")[2].strip()) > 5
 
 
 def test_the_page_is_up_to_date():

@@ -110,3 +110,13 @@ def test_conformal_sets_cover_as_promised(n, miscoverage):
     exact = np.ceil((n + 1) * (1 - miscoverage)) / (n + 1)  # for scores without ties
     assert exact >= 1 - miscoverage
     assert np.mean(covered) == pytest.approx(exact, abs=0.008)
+
+
+def test_copies_of_an_image_are_no_evidence():
+    rng = np.random.default_rng(0)
+    p_true = rng.beta(4, 1, 30)
+    once = np.column_stack([p_true, 1 - p_true])
+    repeats = rng.integers(1, 9, 30)
+    often, groups = np.repeat(once, repeats, axis=0), np.repeat(np.arange(30), repeats)
+    wanted = conformal_threshold(once, np.zeros(30, int), 0.1)
+    assert conformal_threshold(often, np.zeros(len(often), int), 0.1, groups.tolist()) == pytest.approx(wanted)

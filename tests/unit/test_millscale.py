@@ -22,5 +22,11 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         ms.trian  # noqa: B018
 
 
-def test_modules_stay_reachable():
-    assert importlib.import_module("millscale.data.read").read is ms.read
+@pytest.mark.parametrize("module", ["millscale.train.config", "millscale.train", "millscale.data.read"])
+def test_a_module_of_the_same_name_neither_hides_the_function_nor_is_hidden(module):
+    found = importlib.import_module(module)
+    assert found.__name__ == module
+    assert ms.train.__module__ == "millscale.pipeline.api"
+    from millscale.train import config
+
+    assert config.FinetuneConfig

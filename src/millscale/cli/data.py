@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, emit, failing_clearly, say, tell
+from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
 
 app = typer.Typer(help="Audit, split, convert, fetch and make data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,12 +32,12 @@ def check(
         from millscale.pipeline.audited import audited
 
         images = read(data or source)
+        parts = _parts(source, data, part, images)
         with Watch() as watch:
             audit = audited(images, watch)
             if labels:
                 audit = _with_suspects(images, audit, watch)
         document: dict[str, Any] = audit.to_json()
-        parts = _parts(source, data, part, images)
         if parts is not None:
             from millscale.data.leaks import leaks
 
@@ -91,6 +91,8 @@ def _say_audit(found: dict[str, Any]) -> None:
     involved = len({name for pair in found["overlaps"] for name in pair[:2]})
     if found["overlaps"]:
         say(f"{len(found['overlaps'])} pairs share pixels; {involved} images take part. A random split would leak.")
+    if found["second_exposures"]:
+        say(f"{len(found['second_exposures'])} more pairs show the same surface in two photographs.")
     for key, text in (("exact_duplicates", "exact duplicates"), ("near_duplicates", "near duplicates")):
         if found[key]:
             say(f"{len(found[key])} {text}, such as {found[key][0][0]} and {found[key][0][1]}")
@@ -99,8 +101,7 @@ def _say_audit(found: dict[str, Any]) -> None:
             f"doubtful label: {suspect['image']}: {suspect['label']}, perhaps {suspect['suggestion']}. "
             f"{suspect['reason']}"
         )
-    for problem in found["problems"]:
-        tell(Problem(**problem))
+    tell_all(Problem(**problem) for problem in found["problems"])
     for leak in found.get("leaks", ()):
         say(
             f"leak: {leak['leaking']} of {leak['images']} {leak['part']} images ({leak['fraction']:.1%}) "
@@ -131,8 +132,7 @@ def split(
         parts = divide(readable, folds=folds, groups=audit.groups, test=test, val=val, seed=seed)
         out.parent.mkdir(parents=True, exist_ok=True)
         parts.save(out)
-        for problem in parts.problems:
-            tell(problem)
+        tell_all(parts.problems)
         say(f"{parts.groups} groups; {len(parts.train)} train, {len(parts.val)} val, {len(parts.test)} test")
         say(f"Wrote {out}")
         if as_json:

@@ -1,12 +1,11 @@
 """``millscale demo``."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, failing_clearly, say, tell
+from millscale.cli.output import Watch, failing_clearly, say, tell_all
 
 
 def demo(
@@ -20,23 +19,21 @@ def demo(
         from millscale.data.read import read
         from millscale.pipeline.api import train
 
-        name = None if data else "synthetic-steel"
+        name = data.resolve().name if data else "synthetic-steel"
         if data is None:
             say("1. Making steel: six defects, cropped out of larger sheets as NEU is")
             data = _synthetic(out / "data", per_class, watch)
         images = read(data)
         say(f"2. Audit, folds, training and judging {len(images)} images of {len(images.classes)} classes")
         options = {"backbone": backbone} if backbone else {}
-        run = train(images, options=options, name=name, out=out / "run", progress=watch)
-        for problem in run.audit.problems:
-            tell(problem)
+        run = train(images, options=options, name=name, out=out / name, progress=watch)
+        tell_all(run.audit.problems)
         _tell_leak(run)
         low, high = run.metrics.intervals["accuracy"]
         say(f"3. Group-clean accuracy {run.metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})")
         say("4. The bundle's verdict on one image of each class")
         _inspect_some(run)
-        shutil.copyfile(run.folder / "report-predictions.png", out / "predictions.png")
-        say(f"Open {run.folder / 'report.html'}; the picture of predictions is {out / 'predictions.png'}")
+        say(f"Open {run.folder / 'report.html'}; the predictions are drawn in {run.folder / 'report-predictions.png'}")
         say(f"Next: millscale inspect {run.bundle_path} YOUR_IMAGES")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from millscale.cli.output import Watch, emit, failing_clearly, say, tell
+from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
 
 
 def evaluate(
@@ -23,8 +23,7 @@ def evaluate(
         images = read(directory)
         with Watch() as watch:
             result = run_evaluation(bundle, images, target, progress=watch)
-        for problem in result.problems:
-            tell(problem)
+        tell_all(result.problems)
         if result.trained_on:
             say(f"Careful: {result.trained_on} of these images were used to train this bundle; this is no test.")
         if as_json:

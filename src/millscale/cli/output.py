@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,8 @@ from millscale.core.errors import MillscaleError
 if TYPE_CHECKING:
     from millscale.core.types import Problem
 
+_ALIKE = 5
+"""Problems of one kind that are told one by one."""
 _QUIET_SECONDS = 5.0
 """How often progress is told where nobody sees a bar move, as in a log file."""
 
@@ -34,6 +37,18 @@ def tell(problem: "Problem") -> None:
     where = "" if problem.path in problem.message else f"{problem.path}: "
     fix = problem.fix[:1].upper() + problem.fix[1:]
     say(f"{problem.code}: {where}{problem.message.rstrip('.')}. {fix.rstrip('.')}.")
+
+
+def tell_all(problems: "Iterable[Problem]") -> None:
+    """The problems of a data set; of many alike, the first few."""
+    counts: Counter[str] = Counter()
+    for problem in problems:
+        counts[problem.code] += 1
+        if counts[problem.code] <= _ALIKE:
+            tell(problem)
+    for code, count in counts.items():
+        if count > _ALIKE:
+            say(f"{code}: {count - _ALIKE} more; --json lists them all.")
 
 
 def emit(document: Mapping[str, Any]) -> None:
@@ -56,6 +71,13 @@ def failing_clearly() -> Iterator[None]:
             "Run `millscale doctor` to see which extra brings it."
         )
         sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        say(
+            f"Error: {where}expected a file or folder that can be read and written, found: "
+            f"{error.strerror or error}. Check the path, its permissions and the free space."
+        )
+        sys.exit(3)
     except KeyboardInterrupt:
         say("Interrupted. What was finished is kept; run the same command to go on.")
         sys.exit(130)

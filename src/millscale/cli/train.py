@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, emit, failing_clearly, say, tell
+from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
 
 
 def train(
@@ -59,8 +59,8 @@ def train(
         target = out or Path("runs") / f"{Path(settings.data).resolve().name}-{settings.recipe}"
         with Watch() as watch:
             run = run_training(images, settings, target, progress=watch)
-        for problem in run.audit.problems:
-            tell(problem)
+        told = {problem.path for problem in run.audit.problems}
+        tell_all([*run.audit.problems, *(problem for problem in run.split.problems if problem.path not in told)])
         if repeated is not None and repeated.get("dataset") != run.document["dataset"]:
             say(f"Careful: these are not the images of {config}; the run is another one.")
         if as_json:
@@ -152,7 +152,7 @@ def _summary(run: Any) -> None:
         f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), "
         f"{metrics.errors} of {metrics.images} wrong"
     )
-    say(f"  {metrics.groups} independent groups; {len(run.split.folds)} folds, none shares pixels with another")
+    say(f"  {metrics.groups} independent groups; {run.protocol}")
     say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
     say(f"Report  {run.folder / 'report.html'}")
     say(f"Took    {run.document['seconds']:.1f} s")

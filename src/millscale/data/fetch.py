@@ -7,6 +7,7 @@ Science 285 (2013) 858-864 (neu-cls); Y. He et al., IEEE Trans. Instrum. Meas. 6
 import importlib
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -107,7 +108,7 @@ def unpack(archive: Path, folder: Path) -> None:
             if size > MAX_UNPACKED_BYTES:
                 raise DataError(f"{archive}: expected at most {MAX_UNPACKED_BYTES} bytes unpacked, found {size}.")
             content.extractall(folder)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{archive}: expected a zip archive, found: {error}. Download it again.") from error
 
 

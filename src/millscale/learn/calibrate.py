@@ -1,6 +1,8 @@
 """From scores to probabilities, and from probabilities to sets with a promised coverage."""
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +10,6 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 _COLDEST, _HOTTEST = 1e-3, 1e3
-_LEAST_LOG = math.log(1e-12)
 
 
 def fit_temperature(logits: NDArray[np.floating], y: NDArray[np.integer]) -> float:
@@ -52,13 +53,30 @@ def log_loss(probs: NDArray[np.float64], y: NDArray[np.integer]) -> float:
     return float(-np.log(np.clip(probs[np.arange(len(y)), y], 1e-12, 1.0)).mean())
 
 
-def conformal_threshold(probs: NDArray[np.float64], y: NDArray[np.integer], miscoverage: float) -> float:
+def conformal_threshold(
+    probs: NDArray[np.float64],
+    y: NDArray[np.integer],
+    miscoverage: float,
+    groups: Sequence[Hashable] | None = None,
+) -> float:
     """The threshold t for which the sets ``{c: 1 - p_c <= t}`` miss the truth that rarely.
 
     Split conformal prediction (Vovk et al. 2005; Angelopoulos & Bates 2021, section 1): the
     ``ceil((n + 1)(1 - miscoverage)) / n`` quantile of ``1 - p_true`` over held-out images; 1 where there are
-    too few images to promise anything.
+    too few to promise anything. Images of a group are no independent evidence: each group counts once, its
+    images in equal parts.
+
+    Args:
+        probs: ``(N, C)``.
+        y: ``(N,)`` true class indices.
+        miscoverage: in (0, 1).
+        groups: N group names; None where every image stands alone.
     """
-    scores = np.sort(1.0 - probs[np.arange(len(y)), y])
-    rank = math.ceil((len(scores) + 1) * (1.0 - miscoverage))
-    return float(min(max(scores[rank - 1], 0.0), 1.0)) if rank <= len(scores) else 1.0
+    scores = 1.0 - probs[np.arange(len(y)), y]
+    order = np.argsort(scores, kind="stable")
+    names = list(groups) if groups is not None else list(range(len(y)))
+    sizes = Counter(names)
+    reached = np.cumsum([1.0 / sizes[names[i]] for i in order])
+    wanted = (len(sizes) + 1) * (1.0 - miscoverage)
+    rank = int(np.searchsorted(reached, wanted - 1e-9))
+    return float(np.clip(scores[order[rank]], 0.0, 1.0)) if rank < len(scores) else 1.0

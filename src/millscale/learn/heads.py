@@ -130,10 +130,13 @@ def fit_logistic(
 
     Args:
         features: ``(N, d)``.
-        targets: ``(N,)`` class indices; at least two classes occur.
+        targets: ``(N,)`` class indices; where only one occurs, the head knows no other.
         classes: C.
         strength: inverse of the ridge penalty, scikit-learn's ``C``.
     """
+    present = np.unique(targets)
+    if len(present) == 1:
+        return LinearHead(np.zeros((features.shape[1], classes)), np.where(np.arange(classes) == present, 0.0, _ABSENT))
     from sklearn.linear_model import LogisticRegression  # seconds to import, and rarely needed
 
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)

@@ -10,13 +10,16 @@ from millscale.data.split import split
 from millscale.learn.probe import ProbeConfig, train_probe
 from millscale.learn.recipe import Progress, Task
 
+LEAST_SURE = 0.5
+"""A model less sure than this contradicts nobody."""
+
 
 def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> list[SuspectLabel]:
     """Images whose label a probe on the packaged backbone contradicts with confidence.
 
     Confident learning (Northcutt et al. 2021): an image labelled i is suspect where class j is the most
-    probable and its probability reaches the mean probability of j over the images labelled j, all of it out
-    of fold.
+    probable and its probability reaches the mean probability of j over the images labelled j, and one half,
+    all of it out of fold.
 
     Args:
         manifest: labelled, decodable images with their groups, of two classes or more.
@@ -35,7 +38,7 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
     targets = task.targets
     usual = np.array([probs[targets == c, c].mean() for c in range(len(manifest.classes))])
     best = probs.argmax(1)
-    sure = (best != targets) & (probs.max(1) >= usual[best])
+    sure = (best != targets) & (probs.max(1) >= np.maximum(usual[best], LEAST_SURE))
     return [_suspect(manifest, int(i), int(best[i]), float(probs[i, best[i]])) for i in np.flatnonzero(sure)]
 
 

@@ -64,8 +64,8 @@ class HeadSearch:
         targets: ``(N,)`` class indices.
         folds: ``(N,)`` fold indices, 0 … K-1.
         classes: C.
-        views: how many dihedral views are averaged into one vector, 1, 2, 4 or 8. Training sees all 8 / views
-            vectors of an image, judging the first.
+        views: how many dihedral views are averaged into one vector, 1, 2, 4 or 8. Discriminant analysis learns
+            from all 8 / views vectors of an image, logistic regression from the first, which is the one judged.
         candidates: what to choose from.
     """
 

@@ -36,7 +36,8 @@ class ProbeConfig:
     Attributes:
         backbone: names or paths, joined by ``+``.
         views: dihedral views that the model averages when it judges an image: 1, 2 (mirrored up-down), 4 (all
-            mirrored) or 8 (and transposed). Training sees all eight anyway. More is more accurate, and as much slower.
+            mirrored) or 8 (and transposed). Discriminant analysis learns from all eight anyway, logistic
+            regression from what it will judge. More is more accurate, and as much slower.
         head: "lda", "logistic", or "auto": whichever does better inside the training part.
         size: working size of the longer side in pixels; 0 keeps images as they are up to 320.
     """
@@ -153,7 +154,7 @@ def _details(
 ) -> dict[str, Any]:
     return {
         "recipe": "probe",
-        "config": asdict(config),
+        "config": {**asdict(config), "backbone": "+".join(b.spec.name for b in backbones)},
         "backbones": [{"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence} for b in backbones],
         "dimensions": dimensions,
         "head": asdict(result.candidate),

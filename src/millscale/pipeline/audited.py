@@ -6,8 +6,7 @@ from pathlib import Path
 
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
-from millscale.core.version import __version__
-from millscale.data.audit.audit import Audit, NearDuplicate, SuspectLabel
+from millscale.data.audit.audit import VERSION, Audit, NearDuplicate, SuspectLabel
 from millscale.data.audit.check import check
 from millscale.data.audit.findings import class_problems
 from millscale.data.audit.overlap import Overlap
@@ -17,7 +16,7 @@ from millscale.learn.recipe import Progress
 
 def audited(manifest: Manifest, progress: Progress) -> Audit:
     """``check(manifest)``, read from disk where the same images and labels were audited before."""
-    path = cache_dir("audits") / f"{manifest.fingerprint[:32]}-{__version__}.json"
+    path = cache_dir("audits") / f"{manifest.fingerprint[:32]}-{VERSION}.json"
     if path.is_file():
         return _of_today(manifest, _load(path))
     audit = check(manifest, progress=progress)

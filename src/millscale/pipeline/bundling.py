@@ -38,15 +38,16 @@ def bundle_of(
         ModelError: the graph holds an operator that no bundle may.
     """
     manifest = task.manifest
-    rows = np.isfinite(trained.probs).all(1)
+    rows = np.asarray(np.isfinite(trained.probs).all(1))
     probs, targets = trained.probs[rows], task.targets[rows]
+    groups = [record.group or record.id for record, judged in zip(manifest.records, rows, strict=True) if judged]
     golden = _golden_picture()
     card: dict[str, Any] = {
         "name": config.name or Path(config.data).resolve().name or "model",
         "millscale_version": __version__,
         "parts": [{"task": "classify", "file": "classifier.onnx"}],
         "classes": manifest.classes,
-        "good_classes": _good_classes(manifest, config),
+        "good_classes": good_classes(manifest, config),
         "preprocess": trained.preprocess.to_json(),
         "calibration": {
             "method": "temperature",
@@ -54,7 +55,7 @@ def bundle_of(
             "fitted_on": "out-of-fold scores",
         },
         "costs": config.costs.model_dump(),
-        "conformal": {str(alpha): conformal_threshold(probs, targets, alpha) for alpha in MISCOVERAGES},
+        "conformal": {str(alpha): conformal_threshold(probs, targets, alpha, groups) for alpha in MISCOVERAGES},
         "golden": {"file": "golden.png", "probs": _answer(trained, golden)},
         "protocol": protocol,
         "metrics": metrics.to_json(),
@@ -73,7 +74,12 @@ def bundle_of(
     return make_bundle(card, members)
 
 
-def _good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
+def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
+    """The classes that are no defect: those named by the user, or those with a usual name.
+
+    Raises:
+        UsageError: a good class that is no class.
+    """
     if config.good_classes is None:
         return [name for name in manifest.classes if name.lower() in GOOD_NAMES]
     for name in config.good_classes:

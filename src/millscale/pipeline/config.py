@@ -41,6 +41,8 @@ class TrainConfig:
     licence_notes: str = ""
 
     def __post_init__(self) -> None:
+        if self.split is None and self.folds < 2:
+            raise UsageError(f"folds: expected 3 or more, 2 where a recipe can do with them, found {self.folds}.")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
         if self.name is not None and (not self.name or self.name != Path(self.name).name or self.name.startswith(".")):

@@ -63,6 +63,11 @@ class Run:
     document: dict[str, Any]
     _report: Report
 
+    @property
+    def protocol(self) -> str:
+        """How the predictions were made, in a few words."""
+        return self._report.protocol.split
+
     def report(self, path: Path | str) -> Path:
         """Write the report as one HTML page, with its pictures as PNGs beside it."""
         return write_report(Path(path), self._report)[0]

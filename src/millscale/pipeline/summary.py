@@ -16,8 +16,10 @@ def silent(what: str, done: int, total: int) -> None:
 def audit_summary(audit: Audit) -> AuditSummary:
     """The audit in counts."""
     sizes: dict[str, int] = {}
-    for group in audit.groups.values():
-        sizes[group] = sizes.get(group, 0) + 1
+    lost = set(audit.unreadable)
+    for name, group in audit.groups.items():
+        if name not in lost:
+            sizes[group] = sizes.get(group, 0) + 1
     duplicates = {frozenset(pair) for pair in audit.exact_duplicates}
     overlaps = [o for o in audit.overlaps if frozenset((o.a, o.b)) not in duplicates]
     return AuditSummary(

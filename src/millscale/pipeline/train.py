@@ -1,6 +1,8 @@
 """From a folder of images to a bundle with its evidence: audit, folds, recipe, check, report."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from millscale.data.split import Split, load_split, split
 from millscale.learn.recipe import Progress, Task, Trained
 from millscale.metrics.predictions import PredictionTable
 from millscale.pipeline.audited import audited
-from millscale.pipeline.bundling import bundle_of, check_bundle
+from millscale.pipeline.bundling import bundle_of, check_bundle, good_classes
 from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
 from millscale.pipeline.run import RUN_FILE, Run, environment, write_json, write_predictions
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
@@ -47,8 +49,10 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     target.mkdir(parents=True, exist_ok=True)
     audit = audited(images, progress)
     manifest = usable(images, audit)
+    good_classes(manifest, config)  # a wrong name is refused before the work, not after it
     parts = _folds(manifest, config)
     parts.save(target / "split.json")
+    manifest = manifest.select(name for fold in parts.folds for name in fold)
     task = Task(manifest, fold_of(manifest, parts), config.seed, target / "checkpoints", progress)
     trained: Trained = recipe.run(task, options)
     table = _judged(_table(task, trained))
@@ -98,19 +102,23 @@ def usable(images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
 
 
 def _folds(manifest: Manifest, config: TrainConfig) -> Split:
+    """New folds, or those of the given file, whose test part is set aside and never looked at."""
     groups = {record.id: str(record.group) for record in manifest.records}
     if config.split is None:
         return split(manifest, folds=config.folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
-    if not all(given.folds):
-        raise DataError(f"{config.split}: expected images in every fold, found an empty one. Write the split anew.")
-    known = set(manifest.ids)
-    held = [name for fold in given.folds for name in fold]
-    if set(held) != known:
-        odd = sorted(set(held) ^ known)
+    if not given.folds or not all(given.folds):
         raise DataError(
-            f"{config.split}: expected folds that hold each of the {len(known)} images once, found "
-            f"{len(odd)} that stand on one side only, such as {odd[0]}. Write the split anew with "
+            f"{config.split}: expected folds with images in each, found {len(given.folds)} folds, some or all empty. "
+            "Write the split anew with `millscale data split --folds 5`."
+        )
+    known = set(manifest.ids)
+    held = [*(name for fold in given.folds for name in fold), *given.test]
+    if sorted(held) != sorted(known):
+        odd = sorted(set(held) ^ known) or sorted(name for name, times in Counter(held).items() if times > 1)
+        raise DataError(
+            f"{config.split}: expected folds and a test part that hold each of the {len(known)} images once, found "
+            f"{len(odd)} that it lacks, adds or repeats, such as {odd[0]}. Write the split anew with "
             "`millscale data split`."
         )
     return given
@@ -156,23 +164,26 @@ def _judged(table: PredictionTable) -> PredictionTable:
 
 def _protocol(task: Task, table: PredictionTable) -> Protocol:
     count = int(task.folds.max()) + 1
-    judged = len(set(table.fold.tolist())) if table.fold is not None else 0
-    held = f"{count}-fold cross-validation" if judged == count else f"{judged} of {count} folds held out"
-    images = len(task.manifest) * (count - 1) // count
-    leak = _leak(task)
+    judged = sorted(set(table.fold.tolist())) if table.fold is not None else []
+    held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"
+    leaking = _leaking(task, judged)
+    kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
+    trained = [int((task.folds != fold).sum()) for fold in judged]
+    images = f"{min(trained)}" if min(trained) == max(trained) else f"{min(trained)} to {max(trained)}"
     return Protocol(
-        f"{held}, images that share pixels kept together",
-        f"the other {count - 1} folds, about {images} images",
-        leak,
+        f"{held}, {kept if leaking else 'images that share pixels kept together'}",
+        f"the other {count - 1} folds, {images} images",
+        leaking / len(table),
     )
 
 
-def _leak(task: Task) -> float:
-    """Share of images with a group mate in another fold; 0 for every split made here."""
+def _leaking(task: Task, judged: Sequence[int]) -> int:
+    """Judged images with a group mate in another fold; 0 for every split made here."""
     home: dict[str | None, set[int]] = {}
     for record, fold in zip(task.manifest.records, task.folds, strict=True):
         home.setdefault(record.group, set()).add(int(fold))
-    return sum(len(home[record.group]) > 1 for record in task.manifest.records) / len(task.manifest)
+    pairs = zip(task.manifest.records, task.folds, strict=True)
+    return sum(len(home[record.group]) > 1 for record, fold in pairs if fold in judged)
 
 
 def _details(document: dict[str, Any], config: TrainConfig) -> dict[str, str]:

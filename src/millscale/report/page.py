@@ -33,7 +33,7 @@ def page_values(report: Report, shown: Shown) -> Values:
         "folds": _folds(table),
         "gallery": [_with_nearest(table, int(row), shown.thumbnails) for row in shown.gallery],
         "across": grid_columns(len(table.classes)),
-        "nearest": table.nearest is not None,
+        "nearest": any(neighbours_of(table, int(row), 1) for row in shown.gallery),
         "hidden": max(0, len(table.errors) - len(shown.gallery)),
         "listed": [_listed(table, int(row)) for row in table.errors[:MOST_LISTED]],
         "audit": _audit(report.audit),

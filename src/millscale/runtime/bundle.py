@@ -67,7 +67,7 @@ def open_bundle(path: Path | str) -> Bundle:
     try:
         members = _read_members(source)
         raw = json.loads(members.pop(CARD))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
         raise ModelError(
             f"Bundle {source}: expected a .millscale file written by `millscale train`, found something else "
             f"({error}). Copy the file again, or train anew."

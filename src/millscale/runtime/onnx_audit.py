@@ -97,6 +97,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, bytes | memoryview]]:
     while position < len(data):
         tag, position = _varint(data, position)
         number, wire = tag >> 3, tag & 7
+        # Protobuf keeps 32 bits of a tag: a longer one is another field to ONNX Runtime than to us.
+        if not number or tag >> 32:
+            raise IndexError(f"field {number}")
         if wire == 0:
             value, position = _varint(data, position)
             yield number, bytes([min(value, 255)])

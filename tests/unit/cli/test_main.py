@@ -50,5 +50,5 @@ def test_the_demo_goes_from_nothing_to_verdicts(millscale, tiny_path, tmp_path):
     assert "Group-clean accuracy" in done.err
     assert "images share pixels with another" in done.err
     assert len([line for line in done.err.splitlines() if line.split()[:1] in (["reject"], ["review"])]) == 6
-    for path in ("predictions.png", "run/report.html", "data/truth.json"):
+    for path in ("synthetic-steel/report-predictions.png", "synthetic-steel/report.html", "data/truth.json"):
         assert (tmp_path / "demo" / path).stat().st_size > 1000

@@ -113,7 +113,7 @@ def test_without_json_a_person_is_told_and_standard_output_stays_empty(millscale
     assert done.out == ""
     assert "Accuracy" in done.err
     assert "95 % interval" in done.err
-    assert "3 folds, none shares pixels with another" in done.err
+    assert "3-fold cross-validation, images that share pixels kept together" in done.err
     card = open_bundle(tmp_path / "images.millscale").card
     assert card.good_classes == ("patches",)
     assert card.provenance["config"]["views"] == 1

@@ -170,3 +170,14 @@ def test_bomb_and_non_zip_are_refused(tmp_path: Path) -> None:
     archive.write_bytes(b"<html>404</html>")
     with pytest.raises(DataError, match="expected a zip"):
         unpack(archive, tmp_path / "out")
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as content:
+        content.writestr("a.txt", "text" * 500)
+    data = bytearray(archive.read_bytes())
+    data[35:45] = b"\xff" * 10  # the member's first compressed bytes
+    archive.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="expected a zip"):
+        unpack(archive, tmp_path / "out")

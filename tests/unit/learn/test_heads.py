@@ -48,6 +48,15 @@ def test_a_class_without_images_is_never_named(clouds, kind, absent):
 
 
 @pytest.mark.parametrize("kind", ["lda", "logistic"])
+def test_a_training_part_of_one_class_names_that_class_alone(clouds, kind):
+    """Two classes, one of them a single group: the fold that holds it out leaves the other alone to learn from."""
+    features, targets, _ = clouds
+    logits = fit(kind, features[targets == 1], targets[targets == 1]).logits(features)
+    assert np.isfinite(logits[:, 1]).all()
+    assert (logits[:, [0, 2]] == -np.inf).all()
+
+
+@pytest.mark.parametrize("kind", ["lda", "logistic"])
 def test_units_and_offsets_of_features_change_nothing(clouds, kind):
     features, targets, _ = clouds
     units, offset = np.array([1e-3, 1, 50, 7, 0.1], np.float32), np.array([3, -2, 0, 100, 1], np.float32)

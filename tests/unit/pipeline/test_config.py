@@ -62,6 +62,7 @@ def test_the_configuration_survives_json():
         ({"data": "x", "good_classes": 3}, "Expected the config of a run.json"),
         ({"data": "x", "seed": "three"}, "Expected the config of a run.json"),
         ({"data": "x", "seed": -1}, "seed: expected 0 or more, found -1"),
+        ({"data": "x", "folds": 1}, "folds: expected 3 or more, 2 where a recipe can do with them, found 1"),
     ],
 )
 def test_a_document_that_is_no_configuration(document, message):

@@ -127,3 +127,24 @@ def test_a_graph_given_twice_is_refused(colours):
     data = colours.model().SerializeToString()
     with pytest.raises(ModelError, match="exactly one graph"):
         check_onnx(data + data, "a.onnx")
+
+
+def _message(field, content):
+    """A protobuf field of bytes; ``field`` may be larger than protobuf's 29 bits."""
+    tag, size = (field << 3) | 2, len(content)
+    return b"".join(map(_varint, (tag, size))) + content
+
+
+def _varint(value):
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+def test_a_node_behind_a_field_number_that_overflows_is_not_overlooked(colours):
+    # ONNX Runtime keeps 32 bits of the tag, and would run what looks like an unknown field here.
+    model = colours.model()
+    hidden = helper.make_node("Erf", ["means"], ["unseen"]).SerializeToString()
+    graph = model.graph.SerializeToString() + _message((1 << 29) | 1, hidden)
+    model.ClearField("graph")
+    with pytest.raises(ModelError, match="this network is refused"):
+        check_onnx(model.SerializeToString() + _message(7, graph), "a.onnx")

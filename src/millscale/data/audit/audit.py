@@ -8,6 +8,8 @@ from millscale.core.types import Problem
 from millscale.data.audit.groups import members
 from millscale.data.audit.overlap import Overlap
 
+VERSION = 1
+"""Of what the audit finds: raised with every change of it, so that remembered audits are made anew."""
 LARGEST_GROUPS = 10
 
 
@@ -85,7 +87,7 @@ class Audit:
         return {
             "images": self.images,
             "classes": dict(self.classes),
-            "unreadable": list(self.unreadable),
+            "unreadable": [*self.unreadable, *(p.path for p in self.problems if p.code == "unreadable")],
             "exact_duplicates": [list(pair) for pair in self.exact_duplicates],
             "overlaps": [[o.a, o.b, round(o.fraction, 6)] for o in self.overlaps],
             "overlap_offsets": [[o.dx, o.dy, o.exact] for o in self.overlaps],

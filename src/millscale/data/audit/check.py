@@ -16,7 +16,7 @@ from millscale.data.audit.blurred import verify_blurred
 from millscale.data.audit.exact import verify_exact
 from millscale.data.audit.findings import class_problems, contradicted_labels
 from millscale.data.audit.groups import name_groups
-from millscale.data.audit.index import OffsetIndex
+from millscale.data.audit.index import OffsetIndex, likeliest
 from millscale.data.audit.keypoints import Describer
 from millscale.data.audit.near import NearIndex, NearMatch
 from millscale.data.audit.overlap import Match, Overlap
@@ -88,7 +88,7 @@ def _search(manifest: Manifest, tell: Progress) -> _Found:
         found.near = list(near.matches(images))
         like_windows = keypoints.votes(at_least=2, tolerance=SIGNATURE_TOLERANCE)
     found.exact = [match for match in verify_exact(images, same_windows) if match]
-    rest = _without(like_windows, found.exact, len(manifest))
+    rest = likeliest(_without(like_windows, found.exact, len(manifest)))
     _search_blurred(images, rest, found, tell)
     return found
 

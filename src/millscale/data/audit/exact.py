@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from millscale.core.types import Image
 from millscale.data.audit.groups import component_of
+from millscale.data.audit.index import pair_starts
 from millscale.data.audit.overlap import Match, area_of_smaller, shared_rectangle
 from millscale.data.audit.pixels import ImageCache
 from millscale.data.audit.windows import SIDE, is_textured
 
 OFFSETS_PER_PAIR = 3
+TILE = 128
 PART_OF_RECTANGLE = 0.5
 PART_OF_IMAGE = 0.25
 
@@ -35,14 +37,18 @@ def verify_exact(images: ImageCache, votes: NDArray[np.void]) -> Iterator[Match 
 
 
 def by_component(votes: NDArray[np.void]) -> Iterator[NDArray[np.void]]:
-    """The rows of each pair, pairs of one connected component together, so that few images are held."""
+    """The rows of each pair, ordered so that few images are held.
+
+    Pairs of one connected component come together; in a large one, all pairs between ``TILE`` images and
+    ``TILE`` others.
+    """
     if not len(votes):
         return
-    pair = votes[["a", "b"]]
-    starts = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
+    starts = pair_starts(votes)
     ends = np.append(starts[1:], len(votes))
-    component = component_of(int(votes["b"].max()) + 1, votes["a"][starts], votes["b"][starts])
-    for i in np.argsort(component[votes["a"][starts]], kind="stable"):
+    a, b = votes["a"][starts], votes["b"][starts]
+    component = component_of(int(b.max()) + 1, a, b)
+    for i in np.lexsort((b // TILE, a // TILE, component[a])):
         yield votes[starts[i] : ends[i]]
 
 

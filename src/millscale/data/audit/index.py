@@ -4,6 +4,7 @@ Rows ``(key, signature, image, x, y)`` meet where their keys are equal and vote 
 the rows and the votes lie on disk in parts, so that memory stays flat however many images there are.
 """
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,9 @@ ROW = np.dtype([("key", "<u8"), ("signature", "<u8"), ("image", "<i4"), ("x", "<
 VOTE = np.dtype([("a", "<i4"), ("b", "<i4"), ("dx", "<i4"), ("dy", "<i4"), ("votes", "<i4")])
 BUCKET_NEIGHBOURS = 64
 """A key held by very many images pairs each with this many neighbours only: linear, never quadratic."""
+
+PAIRS_PER_IMAGE, CHANCE_VOTES = 32, 4
+"""Of pairs with no more votes than chance gives, this many an image are verified: those with the most."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -77,12 +81,11 @@ class OffsetIndex:
         return total[np.lexsort((-total["votes"], total["b"], total["a"]))]
 
 
-def collide(rows: NDArray[np.void], *, unique_in_image: bool, tolerance: int) -> list[NDArray[np.void]]:
-    """Every pair of rows with the same key in two images, as ``VOTE`` rows of one vote each."""
+def collide(rows: NDArray[np.void], *, unique_in_image: bool, tolerance: int) -> Iterator[NDArray[np.void]]:
+    """Every pair of rows with the same key in two images, as ``VOTE`` rows of one vote each, part by part."""
     rows = rows[np.lexsort((rows["image"], rows["key"]))]
     if unique_in_image:
         rows = rows[~_repeated(rows)]
-    found = []
     key = rows["key"]
     first = np.arange(len(rows))
     for lag in range(1, BUCKET_NEIGHBOURS + 1):
@@ -90,8 +93,7 @@ def collide(rows: NDArray[np.void], *, unique_in_image: bool, tolerance: int) ->
         first = first[key[first] == key[first + lag]]
         if not len(first):
             break
-        found.append(_pair(rows[first], rows[first + lag], tolerance))
-    return found
+        yield _pair(rows[first], rows[first + lag], tolerance)
 
 
 def _repeated(rows: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -127,3 +129,28 @@ def count_votes(votes: NDArray[np.void]) -> NDArray[np.void]:
     result = votes[start].copy()
     result["votes"] = np.add.reduceat(votes["votes"], start)
     return result
+
+
+def pair_starts(votes: NDArray[np.void]) -> NDArray[np.intp]:
+    """Where the rows of each pair begin, in votes sorted by pair."""
+    pair = votes[["a", "b"]]
+    return np.flatnonzero(np.concatenate([np.ones(min(len(votes), 1), bool), pair[1:] != pair[:-1]]))
+
+
+def likeliest(votes: NDArray[np.void]) -> NDArray[np.void]:
+    """The votes less those for pairs that chance explains better than a shared surface.
+
+    Images of one even surface meet nearly each with each in a key or two. A pair stays where it has more than
+    ``CHANCE_VOTES``, or is among the ``PAIRS_PER_IMAGE`` best of either image: linear, never quadratic.
+
+    Args:
+        votes: ``VOTE`` rows sorted by pair, most votes first.
+    """
+    starts = pair_starts(votes)
+    top = votes[starts]
+    image = np.concatenate([top["a"], top["b"]])
+    order = np.lexsort((-np.tile(top["votes"], 2), image))
+    rank = np.empty(len(order), np.intp)
+    rank[order] = np.arange(len(order)) - np.searchsorted(image[order], image[order])
+    kept = (top["votes"] > CHANCE_VOTES) | (rank.reshape(2, -1) < PAIRS_PER_IMAGE).any(0)
+    return votes[np.repeat(kept, np.diff(np.append(starts, len(votes))))]

@@ -23,6 +23,8 @@ class Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Else it guesses, and runs a file in its own format, whose operators nobody has checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         # Idle worker threads that spin would steal the second core from decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
         try:

@@ -1,0 +1,39 @@
+"""The bundle that ships inside the package."""
+
+import json
+
+import pytest
+
+from millscale.data.classes import NEU_CLASSES
+from millscale.runtime.inspector import Inspector, packaged_bundle
+
+
+@pytest.fixture(scope="module")
+def inspector():
+    return Inspector.open()
+
+
+def test_it_ships_and_is_small():
+    assert packaged_bundle().stat().st_size <= 10 * 2**20
+
+
+def test_it_knows_the_six_defects_of_neu(inspector):
+    assert inspector.card.classes == tuple(sorted(NEU_CLASSES))
+    assert inspector.card.good_classes == ()
+
+
+def test_its_card_says_how_good_it_is_and_on_what(inspector):
+    card = inspector.card
+    assert card.metrics["images"] == 1800
+    assert card.metrics["intervals"]["accuracy"][0] <= card.metrics["accuracy"]
+    assert "share pixels" in card.protocol
+    assert card.dataset["images"] == 1800
+    assert card.dataset["groups"] < 1800
+    assert card.licence_notes
+    assert card.provenance["backbones"][0]["name"] == "millscale_s"
+
+
+def test_inspect_needs_no_bundle_to_be_named(millscale, steel):
+    done = millscale("inspect", steel.records[0].path, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["verdict"] in ("reject", "review")

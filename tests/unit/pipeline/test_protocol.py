@@ -1,0 +1,41 @@
+"""The line that goes with every number must be true of the split that was used."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+import millscale as ms
+from millscale.core.errors import DataError
+from millscale.data.split import Split
+from millscale.pipeline.api import train
+
+
+def interleaved(images: ms.Manifest, folds: int = 3) -> Split:
+    """Every third image: overlapping neighbours are torn apart."""
+    parts = tuple(images.ids[k::folds] for k in range(folds))
+    return Split(images.ids, (), (), parts, groups=len(images))
+
+
+def test_a_given_split_that_leaks_is_called_so(steel, tiny_path, tmp_path):
+    folds = interleaved(steel)
+    options = {"backbone": str(tiny_path), "head": "lda"}
+    run = train(steel, folds=folds, options=options, out=tmp_path / "run")
+    home = {name: k for k, fold in enumerate(folds.folds) for name in fold}
+    held = Counter((record.group, home[record.id]) for record in run.manifest.records)
+    places = Counter(group for group, _ in held)
+    leaking = sum(places[record.group] > 1 for record in run.manifest.records)
+    assert leaking > 20
+    told = f"{leaking} of 72 judged images share pixels with a training image"
+    assert told in run.bundle.card.protocol
+    assert "kept together" not in run.bundle.card.protocol
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "These figures are too good" in page
+    assert "48 images" in page
+
+
+def test_an_image_in_two_folds_is_refused(steel, tiny_path, tmp_path):
+    given = interleaved(steel)
+    twice = replace(given, folds=(given.folds[0] + given.folds[1][:1], *given.folds[1:]))
+    with pytest.raises(DataError, match=r"hold each of the 72 images once, found 1 that it lacks, adds or repeats"):
+        train(steel, folds=twice, options={"backbone": str(tiny_path)}, out=tmp_path / "run")
