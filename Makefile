@@ -3,7 +3,7 @@
 #   make test                                 the whole suite
 #   make check                                style, types, layers
 #   make bench                                the tables in benchmarks/results (needs MILLSCALE_DATA)
-#   make docs                                 docs/cli.md and the pictures of the README
+#   make docs                                 docs/cli.md, and the pictures and tables of the README
 #   make backbone | bundle                    what ships inside the package (needs MILLSCALE_DATA and _WEIGHTS)
 
 PYTHON ?= python3
@@ -42,6 +42,7 @@ bench: $(DEV)/installed
 docs: $(DEV)/installed
 	$(DEV)/bin/python scripts/cli_docs.py
 	$(DEV)/bin/python scripts/pictures.py
+	$(DEV)/bin/python scripts/readme_tables.py
 
 backbone: $(DEV)/installed
 	$(DEV)/bin/python scripts/backbone.py

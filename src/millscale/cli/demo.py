@@ -25,8 +25,7 @@ def demo(
             data = _synthetic(out / "data", per_class, watch)
         images = read(data)
         say(f"2. Audit, folds, training and judging {len(images)} images of {len(images.classes)} classes")
-        options = {"backbone": backbone} if backbone else {}
-        run = train(images, options=options, name=name, out=out / name, progress=watch)
+        run = train(images, backbone=backbone, name=name, out=out / name, progress=watch)
         tell_all(run.audit.problems)
         _tell_leak(run)
         low, high = run.metrics.intervals["accuracy"]

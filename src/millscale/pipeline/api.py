@@ -18,6 +18,7 @@ def train(
     *,
     folds: Split | int = 5,
     recipe: str = "probe",
+    backbone: str | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     name: str | None = None,
@@ -30,7 +31,8 @@ def train(
         images: the data set, from `millscale.read`.
         folds: a split from `millscale.split`, or how many folds to make.
         recipe: "probe", "finetune" or "scratch".
-        options: the recipe's options, such as ``{"backbone": "resnet18"}``.
+        backbone: a frozen backbone's name or path, or several joined by ``+``; None takes the packaged one.
+        options: the recipe's other options, such as ``{"views": 8}``.
         seed: of everything random.
         name: of the bundle; by default the data folder's.
         out: the run's folder.
@@ -45,7 +47,7 @@ def train(
     config = TrainConfig(
         data=images.source,
         recipe=recipe,
-        options=dict(options or {}),
+        options={**(options or {}), **({"backbone": backbone} if backbone else {})},
         folds=folds if isinstance(folds, int) else len(folds.folds),
         split=str(file) if file else None,
         seed=seed,

@@ -1,0 +1,28 @@
+"""Put the measured tables into README.md, between its two markers (``make docs``); figures are never typed."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+START, END = "<!-- results -->", "<!-- end of results -->"
+SHOWN = ("classification", "audit", "growth", "speed")
+
+
+def main() -> None:
+    """Rewrite the part of the README between the markers."""
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    tables = "\n\n".join(_table(name) for name in SHOWN if (ROOT / f"benchmarks/results/{name}.json").is_file())
+    readme.write_text(f"{before}{START}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+
+
+def _table(name: str) -> str:
+    found = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+    lines = [f"**{found['title']}** ([details](benchmarks/results/{name}.md))", ""]
+    lines += ["| " + " | ".join(found["columns"]) + " |", "|---" * len(found["columns"]) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in found["rows"]])
+
+
+if __name__ == "__main__":
+    main()
