@@ -22,9 +22,7 @@ def main() -> None:
     data = Path(os.environ.get("MILLSCALE_DATA", "")) / "neu-cls"
     if not data.is_dir():
         raise SystemExit("Set MILLSCALE_DATA to the folder that holds neu-cls.")
-    config = TrainConfig(
-        data=str(data), name="neu", options={"backbone": "millscale_s", "views": 1}, licence_notes=NOTES
-    )
+    config = TrainConfig(data=str(data), name="neu", options={"backbone": "millscale_s"}, licence_notes=NOTES)
     with tempfile.TemporaryDirectory() as folder:
         run = train(ms.read(data), config, folder, progress=_tell)
         packaged_bundle().parent.mkdir(exist_ok=True)
