@@ -36,6 +36,11 @@ class Split:
     leaks: int = 0
     problems: tuple[Problem, ...] = ()
 
+    def fold_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """``(N,)`` the fold that holds each of these images out."""
+        home = {name: k for k, fold in enumerate(self.folds) for name in fold}
+        return np.array([home[name] for name in ids], np.int64)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dumps``: the keys of ``data split --json``."""
         return {

@@ -27,13 +27,11 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
         progress: called with (what, done, total).
 
     Raises:
-        DataError: fewer than three groups.
+        DataError: fewer than five groups.
     """
     groups = {record.id: str(record.group) for record in manifest.records}
     parts = split(manifest, folds=5, groups=groups, seed=seed)
-    home = {name: k for k, fold in enumerate(parts.folds) for name in fold}
-    folds = np.array([home[name] for name in manifest.ids], np.int64)
-    task = Task(manifest, folds, seed, Path(), progress)
+    task = Task(manifest, parts.fold_of(manifest.ids), seed, Path(), progress)
     probs = train_probe(task, ProbeConfig(views=1, head="lda")).probs
     targets = task.targets
     usual = np.array([probs[targets == c, c].mean() for c in range(len(manifest.classes))])

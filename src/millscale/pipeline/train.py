@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from millscale.core import plugins
 from millscale.core.errors import DataError
@@ -53,7 +52,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     parts = _folds(manifest, config)
     parts.save(target / "split.json")
     manifest = manifest.select(name for fold in parts.folds for name in fold)
-    task = Task(manifest, fold_of(manifest, parts), config.seed, target / "checkpoints", progress)
+    task = Task(manifest, parts.fold_of(manifest.ids), config.seed, target / "checkpoints", progress)
     trained: Trained = recipe.run(task, options)
     table = _judged(_table(task, trained))
     metrics = table.evaluate(seed=config.seed)
@@ -122,12 +121,6 @@ def _folds(manifest: Manifest, config: TrainConfig) -> Split:
             "`millscale data split`."
         )
     return given
-
-
-def fold_of(manifest: Manifest, parts: Split) -> NDArray[np.int64]:
-    """``(N,)`` the fold that holds each image out."""
-    index = {name: k for k, fold in enumerate(parts.folds) for name in fold}
-    return np.array([index[name] for name in manifest.ids], np.int64)
 
 
 def _table(task: Task, trained: Trained) -> PredictionTable:
