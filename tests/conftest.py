@@ -1,12 +1,14 @@
 """What many tests share: a private cache, a small data set, a tiny backbone and a bundle trained on both."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import PIL.Image
 import pytest
 from onnx import helper, numpy_helper
 
@@ -54,6 +56,80 @@ def tiny():
     return SimpleNamespace(
         data=model.SerializeToString(), weights=[one, two], outputs=("fine", "coarse"), dimensions=20
     )
+
+
+@pytest.fixture(scope="session")
+def grid():
+    """A detector whose answers are known by hand: 4×4 cells of 10 pixels, each scored by its mean red, green, blue.
+
+    ``graph``: its ONNX file; ``card(**changes)``: that of a bundle of it alone; ``picture({(column, row): rgb})``: a
+    black PNG of 40×40 pixels with these cells coloured; ``members``: of the bundle.
+    """
+    network = _grid_network()
+
+    def picture(cells: dict[tuple[int, int], tuple[int, int, int]]) -> bytes:
+        pixels = np.zeros((40, 40, 3), np.uint8)
+        for (column, row), rgb in cells.items():
+            pixels[10 * row : 10 * row + 10, 10 * column : 10 * column + 10] = rgb
+        buffer = BytesIO()
+        PIL.Image.fromarray(pixels).save(buffer, format="PNG")
+        return buffer.getvalue()
+
+    golden = picture({(0, 0): (255, 0, 0), (3, 2): (0, 51, 0)})
+    return SimpleNamespace(
+        graph=network, card=_grid_card, picture=picture, members={"detector.onnx": network, "golden.png": golden}
+    )
+
+
+def _grid_network() -> bytes:
+    corners = [[x, y, x + 10, y + 10] for y in range(0, 40, 10) for x in range(0, 40, 10)]
+    weights = {
+        "unit": np.float32(1 / 255),
+        "cells": np.array([0, 3, 16]),
+        "nothing": np.zeros((3, 4), np.float32),
+        "corners": np.array(corners, np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["means"], kernel_shape=[10, 10], strides=[10, 10]),
+        helper.make_node("Mul", ["means", "unit"], ["shares"]),
+        helper.make_node("Reshape", ["shares", "cells"], ["by_colour"]),
+        helper.make_node("Transpose", ["by_colour"], ["scores"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["scores", "nothing"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "corners"], ["boxes"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "grid",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n", 40, 40, 3])],
+        [
+            helper.make_tensor_value_info(o, onnx.TensorProto.FLOAT, ["n", 16, k])
+            for o, k in (("boxes", 4), ("scores", 3))
+        ],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
+    )
+    return bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+
+
+def _grid_card(**changes: Any) -> dict[str, Any]:
+    detection = {"thresholds": {"red": 0.5, "green": 0.5, "blue": 0.9}}
+    preprocess = {"policy": "resize", "size": [40, 40], "mean": [0, 0, 0], "std": [1, 1, 1]}
+    return {
+        "name": "grid",
+        "millscale_version": "0",
+        "parts": [{"task": "detect", "file": "detector.onnx", "preprocess": preprocess, "detection": detection}],
+        "classes": ["red", "green", "blue"],
+        "golden": {"file": "golden.png", "scores": {"detector.onnx": [1.0, 0.2, *[0.0] * 8]}},
+        "protocol": "by hand",
+        "metrics": {},
+        "dataset": {},
+        "provenance": {},
+        "licence_notes": "none",
+        **changes,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_the_formats_of_the_documentation_are_there() -> None:
-    assert {"class_folders", "flat_prefix", "images", "neu_det", "split_folders"} <= set(NAMES)
+    assert {"class_folders", "flat_prefix", "images", "pascal_voc", "split_folders"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """``millscale data …``: look at data sets, divide, fetch and make them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +61,7 @@ def _with_suspects(images: Any, audit: Any, watch: Watch) -> Any:
 
     try:
         from millscale.learn.label_errors import suspect_labels
-        from millscale.pipeline.train import usable
+        from millscale.pipeline.tasks.classify import usable
 
         return audit.with_suspects(suspect_labels(usable(images, audit), progress=watch))
     except DataError as error:
@@ -70,13 +71,18 @@ def _with_suspects(images: Any, audit: Any, watch: Watch) -> Any:
     return audit
 
 
+def _part_files(part: list[str]) -> dict[str, Path]:
+    from millscale.cli.train import pairs
+
+    return {name: Path(file) for name, file in pairs(part, "--part NAME=FILE").items()}
+
+
 def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any) -> Any:
     """The split to measure: from files, from a split file, or the one that came with the folders."""
-    from millscale.cli.train import pairs
     from millscale.data.leaks import named_parts, read_parts
 
     if part:
-        return read_parts({name: Path(file) for name, file in pairs(part, "--part NAME=FILE").items()}, images)
+        return read_parts(_part_files(part), images)
     if data is not None:
         return read_parts(source, images)
     return named_parts(images) if any(record.split for record in images.records) else None
@@ -117,23 +123,37 @@ def split(
     test: Annotated[float, typer.Option(help="Share of the images to keep for a final test.")] = 0.0,
     val: Annotated[float, typer.Option(help="Share of the images for validation.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Decides among equally good divisions.")] = 0,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="Take the division from lists of names: train, and val or test."),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Divide a data set; images that share pixels stay together."""
+    """Divide a data set; images that share pixels stay together, unless lists of names divide them."""
     with failing_clearly():
+        from millscale.data.leaks import read_parts
         from millscale.data.read import read
+        from millscale.data.split import named_split
         from millscale.data.split import split as divide
         from millscale.pipeline.audited import audited
 
         images = read(directory)
+        given = read_parts(_part_files(part), images) if part else None
         with Watch() as watch:
             audit = audited(images, watch)
         readable = images.select(name for name in images.ids if name not in set(audit.unreadable))
-        parts = divide(readable, folds=folds, groups=audit.groups, test=test, val=val, seed=seed)
+        if isinstance(given, Mapping):
+            known = set(readable.ids)
+            listed = {name: [one for one in ids if one in known] for name, ids in given.items()}
+            parts = named_split(readable, listed, audit.groups)
+        else:
+            parts = divide(readable, folds=folds, groups=audit.groups, test=test, val=val, seed=seed)
         out.parent.mkdir(parents=True, exist_ok=True)
         parts.save(out)
         tell_all(parts.problems)
         say(f"{parts.groups} groups; {len(parts.train)} train, {len(parts.val)} val, {len(parts.test)} test")
+        if parts.leaks:
+            say(f"{parts.leaks} held-out images belong to the group of a training image.")
         say(f"Wrote {out}")
         if as_json:
             emit(parts.to_json())
@@ -166,13 +186,19 @@ def fetch(
 def convert(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
+    to: Annotated[str, typer.Option(help="class-folders, or with boxes: voc, coco, yolo.")] = "class-folders",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images of annotations that are no use.")
+    ] = False,
 ) -> None:
-    """Copy a data set into one folder a class."""
+    """Copy a data set into another layout: one folder a class, Pascal VOC, COCO JSON or YOLO text."""
     with failing_clearly():
-        from millscale.data.convert import to_class_folders
+        from millscale.data.convert import convert as lay_out
         from millscale.data.read import read
 
-        say(f"{len(to_class_folders(read(directory), out))} images in {out}")
+        images = read(directory)
+        tell_all(images.problems)
+        say(f"{len(lay_out(images, out, to, skip_bad=skip_bad))} images in {out}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from millscale.cli.evaluate import summary_lines
 from millscale.cli.output import Watch, failing_clearly, say, tell_all
 
 
@@ -25,11 +26,10 @@ def demo(
             data = _synthetic(out / "data", per_class, watch)
         images = read(data)
         say(f"2. Audit, folds, training and judging {len(images)} images of {len(images.classes)} classes")
-        run = train(images, backbone=backbone, name=name, out=out / name, progress=watch)
+        run = train(images, task="classify", backbone=backbone, name=name, out=out / name, progress=watch)
         tell_all(run.audit.problems)
         _tell_leak(run)
-        low, high = run.metrics.intervals["accuracy"]
-        say(f"3. Group-clean accuracy {run.metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})")
+        say(f"3. Group-clean {summary_lines(run.metrics)[0].lower()}")
         say("4. The bundle's verdict on one image of each class")
         _inspect_some(run)
         say(f"Open {run.folder / 'report.html'}; the predictions are drawn in {run.folder / 'report-predictions.png'}")

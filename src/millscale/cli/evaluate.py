@@ -1,7 +1,7 @@
 """``millscale evaluate``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -10,28 +10,70 @@ from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
 
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .millscale file.")],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of labelled images.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of labelled or annotated images.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the report; by default evaluations/BUNDLE-DIR.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classify or detect, where the bundle can do both; else read off the labels.")
+    ] = None,
+    views: Annotated[int | None, typer.Option(help="Views of each image that a detector fuses: 1, 2, 4 or 8.")] = None,
+    backend: Annotated[str, typer.Option(help="What runs the networks: onnxruntime or openvino.")] = "onnxruntime",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Judge a bundle on labelled images: numbers with intervals, pictures, report."""
     with failing_clearly():
         from millscale.data.read import read
         from millscale.pipeline.evaluate import evaluate as run_evaluation
+        from millscale.runtime.card import Views
 
         target = out or Path("evaluations") / f"{bundle.stem}-{directory.resolve().name}"
         images = read(directory)
         with Watch() as watch:
-            result = run_evaluation(bundle, images, target, progress=watch)
+            result = run_evaluation(
+                bundle,
+                images,
+                target,
+                task=task,
+                views=one_of("--views", views, get_args(Views)),
+                backend=backend,
+                skip_bad=skip_bad,
+                progress=watch,
+            )
         tell_all(result.problems)
         if result.trained_on:
             say(f"Careful: {result.trained_on} of these images were used to train this bundle; this is no test.")
         if as_json:
             emit(result.to_json())
             return
-        low, high = result.metrics.intervals["accuracy"]
-        say(f"Accuracy {result.metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})")
-        say(f"  {result.metrics.errors} of {result.metrics.images} wrong")
+        for line in summary_lines(result.metrics):
+            say(line)
         for key, value in result.rates.items():
             say(f"  {key.replace('_', ' ')} {'undefined here' if value is None else format(value, '.2%')}")
         say(f"Report  {target / 'report.html'}")
+
+
+def one_of(option: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """The value, where it is one of the choices or not given."""
+    from millscale.core.errors import UsageError
+
+    if value is not None and value not in choices:
+        raise UsageError(f"{option}: expected one of {', '.join(map(str, choices))}, found {value}.")
+    return value
+
+
+def summary_lines(metrics: Any) -> list[str]:
+    """What a terminal says of the metrics of a classifier or a detector."""
+    if hasattr(metrics, "accuracy"):
+        low, high = metrics.intervals["accuracy"]
+        return [
+            f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})",
+            f"  {metrics.errors} of {metrics.images} wrong",
+        ]
+    lines = []
+    for key, name in (("map50", "mAP50"), ("map50_95", "mAP50-95")):
+        low, high = metrics.intervals[key]
+        lines.append(f"{name:<9} {getattr(metrics, key):.1%} (95 % interval {low:.1%} to {high:.1%})")
+    found = metrics.to_json()["ap50"]
+    return lines + [f"  AP50 {name:<22} {'–' if ap is None else format(ap, '.1%')}" for name, ap in found.items()]

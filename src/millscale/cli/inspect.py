@@ -1,16 +1,22 @@
 """``millscale inspect``."""
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from millscale.cli.output import emit, failing_clearly, say
 
+if TYPE_CHECKING:
+    from millscale.core.types import Boxes
+    from millscale.runtime.inspector import Inspection, Inspector
+
 _BUNDLE = ".millscale"
+_UNREADABLE = "unreadable"
 
 
 def inspect(
@@ -22,6 +28,15 @@ def inspect(
         list[str] | None,
         typer.Option(metavar="KIND=COST", help="Decide at this cost instead of the bundle's."),
     ] = None,
+    boxes: Annotated[
+        bool, typer.Option("--boxes/--no-boxes", help="Locate defects, or classify only, which is quicker.")
+    ] = True,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write every image there with its boxes drawn on it.")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="What runs the networks: onnxruntime or openvino.")
+    ] = "onnxruntime",
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if anything is not passed.")
     ] = False,
@@ -35,42 +50,94 @@ def inspect(
         bundle = paths.pop(0) if paths[0].endswith(_BUNDLE) else None
         if not paths:
             raise UsageError("Expected images to inspect, found only a bundle. Add files, folders or globs.")
-        inspector = Inspector.open(bundle)
-        counts = {"pass": 0, "reject": 0, "review": 0, "unreadable": 0}
-        for found in inspector.inspect_files(_images(paths), costs=_costs(inspector, cost)):
-            if found.error is not None:
-                counts["unreadable"] += 1
-                say(f"Error: {found.error}")
-                if as_json:
-                    emit({"image": str(found.path), "error": str(found.error)})
-                continue
-            line = _line(found)
-            counts[line["verdict"]] += 1
-            if as_json:
-                emit(line)
-            else:
-                sys.stdout.write(
-                    f"{line['verdict']:<7} {line['label']:<18} {line['confidence']:7.1%}  {line['image']}\n"
-                )
+        inspector = Inspector.open(bundle, backend=backend, tasks=("classify", "detect") if boxes else ("classify",))
+        album = _Album(draw, inspector) if draw else None
+        counts = dict.fromkeys(("pass", "reject", "review", _UNREADABLE), 0)
+        for found in inspector.inspect_files(image_paths(paths), costs=_costs(inspector, cost)):
+            line = _line(found, inspector)
+            counts[line.get("verdict", _UNREADABLE)] += 1
+            _tell(line, inspector, as_json=as_json)
+            if album:
+                album.add(found)
         if not as_json:
             say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
-        if counts["unreadable"]:
+        if counts[_UNREADABLE]:
             sys.exit(DataError.exit_code)
         if fail_on_defect and counts["reject"] + counts["review"]:
             sys.exit(1)
 
 
-def _line(found: Any) -> dict[str, Any]:
+def _line(found: "Inspection", inspector: "Inspector") -> dict[str, Any]:
+    """The document of one image; of a file that cannot be read, its error."""
+    if found.prediction is None or found.verdict is None:
+        return {"image": str(found.path), "error": str(found.error)}
     return {
         "image": str(found.path),
         "verdict": found.verdict.outcome,
         "label": found.verdict.label,
         "confidence": round(found.verdict.confidence, 6),
         "score": round(found.prediction.score, 6),
-        "boxes": [],
+        "boxes": _boxes(inspector.counting(found.prediction), inspector.card.classes),
         "reason": found.verdict.reason,
         "milliseconds": round(found.milliseconds, 2),
     }
+
+
+def _boxes(boxes: "Boxes | None", classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each box its class, its score, and its place to a tenth of a pixel."""
+    if boxes is None or boxes.score is None:
+        return []
+    rows = zip(boxes.class_id, boxes.score.tolist(), boxes.xyxy.tolist(), strict=True)
+    return [
+        {"label": classes[label], "score": round(score, 4), "xyxy": [round(value, 1) for value in xyxy]}
+        for label, score, xyxy in rows
+    ]
+
+
+def _tell(line: dict[str, Any], inspector: "Inspector", *, as_json: bool) -> None:
+    if "error" in line:
+        say(f"Error: {line['error']}")
+    if as_json:
+        emit(line)
+    elif "error" not in line:
+        count = len(line["boxes"])
+        located = f"{count:3} {'box  ' if count == 1 else 'boxes'}  " if inspector.locates else ""
+        sys.stdout.write(
+            f"{line['verdict']:<7} {line['label']:<18} {line['confidence']:7.1%}  {located}{line['image']}\n"
+        )
+
+
+class _Album:
+    """A folder of drawings; images of one name in several folders are numbered.
+
+    Raises:
+        UsageError: the bundle does not locate.
+    """
+
+    def __init__(self, folder: Path, inspector: "Inspector") -> None:
+        from millscale.core.errors import UsageError
+
+        if not inspector.locates:
+            raise UsageError(
+                f"--draw {folder}: expected a bundle that locates defects, found only a classifier. "
+                "Leave --draw out, or use a bundle with a detector and no --no-boxes."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._inspector, self._names = folder, inspector, Counter[str]()
+
+    def add(self, found: "Inspection") -> None:
+        """Draw an image; none where it could not be read."""
+        from millscale.imaging.decode import read_image
+        from millscale.imaging.draw import draw_boxes
+
+        boxes = self._inspector.counting(found.prediction) if found.prediction else None
+        if boxes is None:
+            return
+        self._names[found.path.stem] += 1
+        count = self._names[found.path.stem]
+        # The ending keeps the drawing apart from the image itself, should the folder be the images' own.
+        name = f"{found.path.stem}{f'-{count}' if count > 1 else ''}.boxes.png"
+        draw_boxes(read_image(found.path), boxes, self._inspector.card.classes).save(self._folder / name)
 
 
 def _costs(inspector: Any, values: list[str] | None) -> Any:
@@ -83,7 +150,7 @@ def _costs(inspector: Any, values: list[str] | None) -> Any:
     return inspector.card.costs.model_copy(update={key: getattr(given, key) for key in pairs(values, "")})
 
 
-def _images(paths: list[str]) -> Iterator[Path]:
+def image_paths(paths: list[str]) -> Iterator[Path]:
     """Files as named, a folder's images in order, globs expanded.
 
     Raises:
@@ -102,7 +169,7 @@ def _images(paths: list[str]) -> Iterator[Path]:
         elif path.exists():
             yield path
         elif matches := _matches(text):
-            yield from _images(matches)
+            yield from image_paths(matches)
         else:
             raise DataError(f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path.")
 

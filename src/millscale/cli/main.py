@@ -2,7 +2,7 @@
 
 import typer
 
-from millscale.cli import data, demo, doctor, evaluate, inspect, train
+from millscale.cli import data, demo, doctor, ensemble, evaluate, explain, export, inspect, train
 
 app = typer.Typer(
     name="millscale",
@@ -15,7 +15,10 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
+app.command()(ensemble.ensemble)
 app.command()(evaluate.evaluate)
+app.command()(explain.explain)
+app.command()(export.export)
 app.command()(inspect.inspect)
 app.command()(doctor.doctor)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from millscale.cli.evaluate import summary_lines
 from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
 
 
@@ -13,7 +14,16 @@ def train(
     directory: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="probe (no torch), finetune or scratch (torch).")] = "probe",
+    task: Annotated[
+        str | None, typer.Option(help="classify or detect; by default read off the recipe, or else off the labels.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="To classify: probe (no torch, the default), finetune or scratch (torch); else detect."),
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="What locates: yolo_n (the default), yolo_s, faster_rcnn, ssd or ssdlite.")
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="Frozen backbone: a name, a path to an ONNX file, or several joined by '+'."),
@@ -32,6 +42,9 @@ def train(
         list[str] | None, typer.Option(metavar="KIND=COST", help="Of escape, overkill, mislabel or review.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the bundle; by default the folder's.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="Repeat the run of this run.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -54,9 +67,22 @@ def train(
             if directory is not None:
                 settings = replace(settings, data=str(directory))
         else:
-            settings = _settings(directory, recipe, backbone, folds, split, seed, option, good, cost, name)
+            options = _options(option, backbone=backbone, detector=detector)
+            settings = TrainConfig(
+                data=_given(directory),
+                task=task or ("detect" if detector else "classify" if backbone and recipe is None else None),
+                recipe=recipe,
+                options=options,
+                folds=folds,
+                split=str(split) if split else None,
+                seed=seed,
+                costs=parse_costs(cost),
+                good_classes=tuple(good) if good else None,
+                name=name,
+                skip_bad=skip_bad,
+            )
         images = read(settings.data)
-        target = out or Path("runs") / f"{Path(settings.data).resolve().name}-{settings.recipe}"
+        target = out or Path("runs") / _run_name(settings, images)
         with Watch() as watch:
             run = run_training(images, settings, target, progress=watch)
         told = {problem.path for problem in run.audit.problems}
@@ -81,37 +107,26 @@ def _refuse_other_options(context: typer.Context) -> None:
             )
 
 
-def _settings(
-    directory: Path | None,
-    recipe: str,
-    backbone: str | None,
-    folds: int,
-    split: Path | None,
-    seed: int,
-    option: list[str] | None,
-    good: list[str] | None,
-    cost: list[str] | None,
-    name: str | None,
-) -> Any:
+def _given(directory: Path | None) -> str:
     from millscale.core.errors import UsageError
-    from millscale.pipeline.config import TrainConfig
 
     if directory is None:
         raise UsageError("Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`.")
-    options = pairs(option, "--set NAME=VALUE")
-    if backbone is not None:
-        options["backbone"] = backbone
-    return TrainConfig(
-        data=str(directory),
-        recipe=recipe,
-        options=options,
-        folds=folds,
-        split=str(split) if split else None,
-        seed=seed,
-        costs=parse_costs(cost),
-        good_classes=tuple(good) if good else None,
-        name=name,
-    )
+    return str(directory)
+
+
+def _options(values: list[str] | None, *, backbone: str | None, detector: str | None) -> dict[str, Any]:
+    """The recipe's options: those of --set, and those that have a name of their own."""
+    named = {"backbone": backbone, "detector": detector}
+    return pairs(values, "--set NAME=VALUE") | {name: value for name, value in named.items() if value is not None}
+
+
+def _run_name(settings: Any, images: Any) -> str:
+    from millscale.pipeline.config import USUAL
+    from millscale.pipeline.tasks import task_of
+
+    recipe = settings.recipe or USUAL[settings.task or task_of(images)]
+    return f"{Path(settings.data).resolve().name}-{recipe}"
 
 
 def pairs(values: list[str] | None, form: str) -> dict[str, Any]:
@@ -145,14 +160,10 @@ def parse_costs(values: list[str] | None) -> Any:
 
 
 def _summary(run: Any) -> None:
-    metrics = run.metrics
-    low, high = metrics.intervals["accuracy"]
     say("")
-    say(
-        f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), "
-        f"{metrics.errors} of {metrics.images} wrong"
-    )
-    say(f"  {metrics.groups} independent groups; {run.protocol}")
+    for line in summary_lines(run.metrics):
+        say(line)
+    say(f"  {run.metrics.groups} independent groups; {run.protocol}")
     say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
     say(f"Report  {run.folder / 'report.html'}")
     say(f"Took    {run.document['seconds']:.1f} s")

@@ -81,3 +81,5 @@ class Problem:
     fix: str
     blocking: bool = field(default=False)
     """True where the image or the annotation cannot be used and was left out."""
+    image: str | None = None
+    """Id of the image that is concerned, where ``path`` names another file."""

@@ -47,3 +47,8 @@ def prefix_of(stem: str) -> str | None:
     """The class part of a numbered file name: ``"Cr_1"`` → ``"Cr"``; None without a number."""
     match = re.fullmatch(r"(.*[^\s_\d-])[\s_-]*\d+", stem)
     return match.group(1) if match else None
+
+
+def original_stem(stem: str) -> str:
+    """The name before Roboflow exported it: ``"crazing_1_jpg.rf.0a1b…"`` → ``"crazing_1"``."""
+    return re.sub(r"(_(jpe?g|png|bmp|tiff?|webp))?\.rf\.\w+$", "", stem, flags=re.IGNORECASE)

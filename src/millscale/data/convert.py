@@ -1,13 +1,15 @@
 """Lay a data set out anew."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from millscale.core.errors import DataError
+from millscale.core.errors import DataError, unknown_name
+from millscale.data.formats import coco, pascal_voc, yolo
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.read import read
+from millscale.data.sound import require_sound
 
 
 def to_class_folders(manifest: Manifest, destination: Path) -> Manifest:
@@ -23,6 +25,74 @@ def to_class_folders(manifest: Manifest, destination: Path) -> Manifest:
     with whole_folder(destination) as folder:
         copy_to_class_folders(manifest, folder)
     return read(destination)
+
+
+def to_pascal_voc(manifest: Manifest, destination: Path) -> Manifest:
+    """Copy an annotated data set to JPEGImages, Annotations and ImageSets below ``destination``, and read it back.
+
+    Kept are images, boxes, ``difficult``, classes, splits, and which images are annotated; a label only as far as the
+    file names or the boxes tell it. The folder appears whole or not at all.
+
+    Raises:
+        DataError: the destination holds something, two images have the same name, or no image is annotated.
+    """
+    with whole_folder(destination) as folder:
+        pascal_voc.write(manifest, folder)
+    return pascal_voc.read(destination)
+
+
+def to_coco(manifest: Manifest, destination: Path) -> Manifest:
+    """Copy an annotated data set to ``annotations/instances_SPLIT.json`` and ``SPLIT/*``, and read it back.
+
+    Kept is what `to_pascal_voc` keeps; names need differ within a split only.
+
+    Raises:
+        DataError: as `to_pascal_voc`.
+    """
+    with whole_folder(destination) as folder:
+        coco.write(manifest, folder)
+    return coco.read(destination)
+
+
+def to_yolo(manifest: Manifest, destination: Path) -> Manifest:
+    """Copy an annotated data set to ``images/SPLIT``, ``labels/SPLIT`` and data.yaml, and read it back.
+
+    Kept is what `to_coco` keeps; corners within 1e-3 px, those within 1e-3 px of a whole pixel as whole ones.
+
+    Raises:
+        DataError: as `to_pascal_voc`.
+    """
+    with whole_folder(destination) as folder:
+        yolo.write(manifest, folder)
+    return yolo.read(destination)
+
+
+CLASS_FOLDERS = "class-folders"
+LAYOUTS: dict[str, Callable[[Manifest, Path], Manifest]] = {
+    CLASS_FOLDERS: to_class_folders,
+    "voc": to_pascal_voc,
+    "coco": to_coco,
+    "yolo": to_yolo,
+}
+"""What can be written, by the names of the command line."""
+
+
+def convert(manifest: Manifest, destination: Path, layout: str, *, skip_bad: bool = False) -> Manifest:
+    """Copy a data set to a new folder in another layout, and read it back.
+
+    Args:
+        layout: one of ``LAYOUTS``.
+        skip_bad: leave out images whose annotations cannot be used. They are refused otherwise, where boxes are
+            written: an image would look free of the defects whose boxes cannot be read.
+
+    Raises:
+        UsageError: no such layout.
+        DataError: as the layout's own function, or annotations cannot be used.
+    """
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, LAYOUTS)
+    sound = manifest if layout == CLASS_FOLDERS else require_sound(manifest, skip_bad=skip_bad)
+    return LAYOUTS[layout](sound, destination)
 
 
 @contextmanager

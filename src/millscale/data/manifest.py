@@ -2,11 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from millscale.core.errors import DataError
 from millscale.core.types import Boxes, Problem
 
 
@@ -70,15 +73,51 @@ class Manifest:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over every image's id, label and content: changes when any of them does."""
-        lines = (f"{r.id}\0{r.label}\0{r.content_hash}\n" for r in self.records)
+        """sha256 over every image's id, label, content and boxes: changes when any of them does."""
+        lines = (f"{r.id}\0{r.label}\0{r.content_hash}{_drawn(r.boxes)}\n" for r in self.records)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def with_groups(self, groups: Mapping[str, str]) -> "Manifest":
         """The same records, each with the group that ``groups`` gives for its id."""
         return replace(self, records=tuple(replace(r, group=groups[r.id]) for r in self.records))
 
+    def with_classes(self, classes: Sequence[str]) -> "Manifest":
+        """The same records under these class names, to which their boxes are numbered anew.
+
+        Raises:
+            DataError: a box of a class that is not among them.
+        """
+        place = {name: i for i, name in enumerate(classes)}
+        used = {self.classes[int(i)] for r in self.records if r.boxes is not None for i in r.boxes.class_id}
+        unknown = sorted(used - set(place))
+        if unknown:
+            raise DataError(
+                f"{self.source}: expected boxes of {', '.join(classes)}, found boxes of {', '.join(unknown)}. "
+                "Rename these classes in the annotations, or leave their images out."
+            )
+        number = np.array([place.get(name, -1) for name in self.classes], np.int64)
+        records = tuple(
+            r if r.boxes is None else replace(r, boxes=replace(r.boxes, class_id=number[r.boxes.class_id]))
+            for r in self.records
+        )
+        return replace(self, records=records, classes=tuple(classes))
+
+    def shown(self, record: ImageRecord) -> set[str]:
+        """The classes that an image of this manifest shows, by its label or by a box."""
+        drawn = set() if record.boxes is None else {self.classes[i] for i in record.boxes.class_id}
+        return drawn if record.label is None else drawn | {record.label}
+
     def select(self, ids: Iterable[str]) -> "Manifest":
         """The records with these ids, in this manifest's order."""
         wanted = set(ids)
         return replace(self, records=tuple(r for r in self.records if r.id in wanted))
+
+
+def _drawn(boxes: Boxes | None) -> str:
+    """What the fingerprint takes of an image's boxes, nothing where it is not annotated."""
+    if boxes is None:
+        return ""
+    digest = hashlib.sha256(boxes.xyxy.tobytes() + boxes.class_id.tobytes())
+    if boxes.difficult is not None:
+        digest.update(boxes.difficult.tobytes())
+    return f"\0{digest.hexdigest()}"

@@ -10,22 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.errors import DataError, UsageError
+from millscale.core.errors import DataError, UsageError, unknown_name
 from millscale.core.types import Problem
 from millscale.data.audit.check import check
 from millscale.data.manifest import Manifest
 
+_PARTS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Split:
-    """Image ids by part. ``train``, ``val`` and ``test`` are disjoint and together hold every image.
+    """Image ids by part. ``train``, ``val`` and ``test`` are disjoint.
+
+    Those that `split` makes hold every image together; those that `named_split` takes from lists may leave some out.
 
     Attributes:
         train, val, test: image ids, in the manifest's order.
         folds: the held-out part of each fold; together they hold train and val exactly once.
         groups: how many groups were kept whole.
-        leaks: held-out images whose group also stands in training; 0 for every split made here.
-        problems: classes with fewer groups than parts, which some part must miss.
+        leaks: held-out images whose group also stands in training; 0 for every split made by `split`.
+        problems: classes with fewer groups than parts, which some part must miss; images in no part.
     """
 
     train: tuple[str, ...]
@@ -119,6 +123,60 @@ def split(
         leaks=_leaking(known, parts, fold_parts),
         problems=_thin_classes(manifest, known, max(folds, sum(len(part) > 0 for part in parts))),
     )
+
+
+def named_split(manifest: Manifest, parts: Mapping[str, Sequence[str]], groups: Mapping[str, str]) -> Split:
+    """A division that somebody else made, its leak measured: no folds, only the named parts.
+
+    Args:
+        manifest: the data set.
+        parts: ids of "train" and of "val", "test" or both, as ``read_parts`` resolves them.
+        groups: id → group, as ``Audit.groups``.
+
+    Raises:
+        UsageError: a part of another name.
+        DataError: no training part, nothing held out, an id that the data set lacks, or one in two parts.
+    """
+    for name in parts:
+        if name not in _PARTS:
+            raise unknown_name("part", name, _PARTS)
+    if not parts.get("train") or not any(parts.get(name) for name in ("val", "test")):
+        found = ", ".join(f"{name} with {len(ids)}" for name, ids in parts.items()) or "none"
+        raise DataError(f"Expected images in the part 'train' and in 'val' or 'test', found {found}. Name both lists.")
+    _require_disjoint(manifest, parts)
+    held = [tuple(name for name in manifest.ids if name in set(parts.get(part, ()))) for part in _PARTS]
+    known = known_groups(manifest, groups)
+    return Split(
+        train=held[0],
+        val=held[1],
+        test=held[2],
+        folds=(),
+        groups=len({known[name] for part in held for name in part}),
+        leaks=_leaking(known, [set(part) for part in held], []),
+        problems=_in_no_part(manifest, held),
+    )
+
+
+def _require_disjoint(manifest: Manifest, parts: Mapping[str, Sequence[str]]) -> None:
+    known = set(manifest.ids)
+    home: dict[str, str] = {}
+    for part, ids in parts.items():
+        for name in ids:
+            if name not in known:
+                raise DataError(f"Expected ids of the data set in '{part}', found '{name}'. Remove or correct it.")
+            if name in home:
+                raise DataError(
+                    f"Expected each image once, found '{name}' in '{home[name]}' and in '{part}'. Keep one."
+                )
+            home[name] = part
+
+
+def _in_no_part(manifest: Manifest, parts: Sequence[Sequence[str]]) -> tuple[Problem, ...]:
+    left = sorted(set(manifest.ids).difference(*parts))
+    if not left:
+        return ()
+    message = f"{len(left)} of {len(manifest)} images stand in no part, such as {left[0]}"
+    return (Problem("in_no_part", manifest.source, message, "None, if they are left out on purpose."),)
 
 
 def known_groups(manifest: Manifest, groups: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from millscale.core.types import Boxes
 from millscale.data.manifest import Manifest
 from millscale.imaging.preprocess import Preprocess
 from millscale.metrics.predictions import Neighbours
+from millscale.runtime.card import Detection
 
 Progress = Callable[[str, int, int], None]
 
@@ -29,6 +31,7 @@ class Task:
         seed: of everything random.
         folder: where the recipe may keep checkpoints; what it finds there it goes on from.
         progress: called with (what, done, total).
+        judged: how many folds, from the first, may be held out; None means all. The rest is only trained on.
     """
 
     manifest: Manifest
@@ -36,6 +39,7 @@ class Task:
     seed: int
     folder: Path
     progress: Progress
+    judged: int | None = None
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -70,3 +74,27 @@ class Trained:
     licence_notes: str
     reference: NDArray[np.float64]
     nearest: Neighbours | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """A trained detector with the evidence of how good it is.
+
+    Attributes:
+        boxes: of each image, what a model that never saw its group finds, in pixels of the original; None where
+            no such model was trained.
+        graph: ONNX of the final model: ``images (n, h, w, 3)`` uint8 → ``boxes (n, A, 4)``, ``scores (n, A, C)``.
+        preprocess: brings an image to the graph's input.
+        detection: how the graph's answer becomes boxes.
+        details: what was chosen, for the card and ``run.json``; plain JSON values.
+        licence_notes: the terms of what the model is made from.
+        reference: of each image, what the final model finds, computed without ``graph``; None where not computed.
+    """
+
+    boxes: tuple[Boxes | None, ...]
+    graph: bytes
+    preprocess: Preprocess
+    detection: Detection
+    details: dict[str, Any]
+    licence_notes: str
+    reference: tuple[Boxes | None, ...]

@@ -12,7 +12,7 @@ number of observations: a group counts as all right or all wrong, the worst that
 no error at all that nearly equals the exact bound (the lower end is about 1 - 3.8 / groups).
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,13 +55,22 @@ def resampled_sums(sums: Floats, *, seed: int, resamples: int) -> Floats:
         seed: of the draws; the same seed gives the same totals.
         resamples: R.
     """
-    rng, size = np.random.default_rng(seed), len(sums)
-    block = max(1, _BLOCK // size)
-    totals = np.empty((resamples, sums.shape[1]))
-    for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        totals[start : start + rows] = _draw(rng, rows, size) @ sums
-    return totals
+    draws = group_draws(len(sums), seed=seed, resamples=resamples)
+    return np.concatenate([np.empty((0, sums.shape[1])), *(weights @ sums for weights in draws)])
+
+
+def group_draws(groups: int, *, seed: int, resamples: int, block: int = _BLOCK) -> Iterator[Floats]:
+    """How often each group is drawn, in blocks of rows: ``(rows, G)`` float64, ``resamples`` rows in all.
+
+    Args:
+        groups: G.
+        seed: of the draws; they do not depend on ``block``.
+        resamples: number of rows.
+        block: about how many weights to hold at once.
+    """
+    rng, step = np.random.default_rng(seed), max(1, block // groups)
+    for start in range(0, resamples, step):
+        yield _draw(rng, min(step, resamples - start), groups)
 
 
 def _draw(rng: np.random.Generator, rows: int, size: int) -> Floats:

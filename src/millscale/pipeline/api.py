@@ -17,7 +17,8 @@ def train(
     images: Manifest,
     *,
     folds: Split | int = 5,
-    recipe: str = "probe",
+    task: str | None = None,
+    recipe: str | None = None,
     backbone: str | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -30,7 +31,8 @@ def train(
     Args:
         images: the data set, from `millscale.read`.
         folds: a split from `millscale.split`, or how many folds to make.
-        recipe: "probe", "finetune" or "scratch".
+        task: "classify" or "detect"; None reads it off the recipe, or else off the labels.
+        recipe: "probe", "finetune", "scratch" or "detect"; None takes the usual one of the task.
         backbone: a frozen backbone's name or path, or several joined by ``+``; None takes the packaged one.
         options: the recipe's other options, such as ``{"views": 8}``.
         seed: of everything random.
@@ -47,6 +49,7 @@ def train(
     config = TrainConfig(
         data=images.source,
         recipe=recipe,
+        task=task or ("classify" if backbone and recipe is None else None),
         options={**(options or {}), **({"backbone": backbone} if backbone else {})},
         folds=folds if isinstance(folds, int) else len(folds.folds),
         split=str(file) if file else None,

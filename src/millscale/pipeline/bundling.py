@@ -1,5 +1,6 @@
-"""From a trained model to a bundle: its card, its golden image, and the check that nothing was lost."""
+"""What the bundles of all tasks have in common: the card's facts, the golden image, what was trained on."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -8,57 +9,41 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from millscale.core.errors import ModelError, unknown_name
+from millscale.core.errors import unknown_name
 from millscale.core.version import __version__
 from millscale.data.manifest import Manifest
-from millscale.imaging.decode import decode_image
-from millscale.learn.calibrate import conformal_threshold
-from millscale.learn.recipe import Progress, Task, Trained
-from millscale.metrics.evaluation import ClassificationMetrics
+from millscale.learn.recipe import Task, Trained, TrainedDetector
 from millscale.pipeline.config import TrainConfig
-from millscale.runtime.backends.onnxruntime import Network
-from millscale.runtime.bundle import Bundle, make_bundle
-from millscale.runtime.inspector import Inspector
+from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 
 GOOD_NAMES = frozenset({"good", "ok", "normal", "free", "mt_free", "no_defect", "no defect", "defect-free", "perfect"})
-MISCOVERAGES = (0.01, 0.05, 0.1)
-PARITY = 1e-4
-"""How far a probability of the bundle may be from the one that was evaluated."""
+GOLDEN = "golden.png"
 CHECKED = 60
 """Images compared before a bundle is written: enough to meet every class, a few seconds of work."""
 
 
-def bundle_of(
-    task: Task, config: TrainConfig, trained: Trained, metrics: ClassificationMetrics, protocol: str
+def bundle_with(
+    card: Mapping[str, Any],
+    members: Mapping[str, bytes],
+    task: Task,
+    config: TrainConfig,
+    trained: Trained | TrainedDetector,
+    protocol: str,
 ) -> Bundle:
-    """The bundle of a trained classifier, its card filled in from what was done.
+    """The bundle of these members, its card filled in with what every card says.
 
     Raises:
         UsageError: a good class that is no class.
-        ModelError: the graph holds an operator that no bundle may.
+        ModelError: a graph holds an operator that no bundle may.
     """
     manifest = task.manifest
-    rows = np.asarray(np.isfinite(trained.probs).all(1))
-    probs, targets = trained.probs[rows], task.targets[rows]
-    groups = [record.group or record.id for record, judged in zip(manifest.records, rows, strict=True) if judged]
-    golden = _golden_picture()
-    card: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "name": config.name or Path(config.data).resolve().name or "model",
         "millscale_version": __version__,
-        "parts": [{"task": "classify", "file": "classifier.onnx"}],
         "classes": manifest.classes,
         "good_classes": good_classes(manifest, config),
-        "preprocess": trained.preprocess.to_json(),
-        "calibration": {
-            "method": "temperature",
-            "temperature": trained.temperature,
-            "fitted_on": "out-of-fold scores",
-        },
         "costs": config.costs.model_dump(),
-        "conformal": {str(alpha): conformal_threshold(probs, targets, alpha, groups) for alpha in MISCOVERAGES},
-        "golden": {"file": "golden.png", "probs": _answer(trained, golden)},
         "protocol": protocol,
-        "metrics": metrics.to_json(),
         "dataset": {
             "name": Path(config.data).resolve().name,
             "images": len(manifest),
@@ -70,8 +55,7 @@ def bundle_of(
         "licence_notes": f"{config.licence_notes} {trained.licence_notes}".strip(),
     }
     seen = np.array(sorted(int(r.content_hash[:16], 16) for r in manifest.records), np.uint64)
-    members = {"classifier.onnx": trained.graph, "golden.png": golden, "seen.npy": _npy(seen)}
-    return make_bundle(card, members)
+    return make_bundle({**facts, **card}, {**members, SEEN: _npy(seen)})
 
 
 def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
@@ -88,7 +72,7 @@ def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
     return list(config.good_classes)
 
 
-def _golden_picture() -> bytes:
+def golden_picture() -> bytes:
     """A PNG made here, so that no image of the user's travels with the bundle."""
     side = 96
     waves = np.add.outer(np.sin(np.arange(side) / 7.0), np.cos(np.arange(side) / 11.0))
@@ -99,38 +83,12 @@ def _golden_picture() -> bytes:
     return buffer.getvalue()
 
 
-def _answer(trained: Trained, picture: bytes) -> list[float]:
-    tensor, _ = trained.preprocess.apply(decode_image(picture))
-    probs = Network(trained.graph, "classifier", threads=1).run({"images": tensor[None]}, ["probs"])[0][0]
-    return [min(max(float(p), 0.0), 1.0) for p in probs]
+def spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Up to ``CHECKED`` of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, CHECKED).astype(int))] if len(rows) else rows
 
 
 def _npy(array: NDArray[np.generic]) -> bytes:
     buffer = BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def check_bundle(bundle: Bundle, manifest: Manifest, trained: Trained, progress: Progress) -> None:
-    """Refuse a bundle that does not answer as the model that was evaluated.
-
-    Every image for which the recipe gave a reference is compared, up to ``CHECKED`` of them, evenly spread.
-
-    Raises:
-        ModelError: a probability differs by more than 1e-4, or a decision does.
-    """
-    rows = np.flatnonzero(np.isfinite(trained.reference).all(1))
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, CHECKED).astype(int))] if len(rows) else rows
-    inspector = Inspector(bundle)
-    paths = [manifest.records[row].path for row in rows]
-    for done, (row, found) in enumerate(zip(rows, inspector.inspect_files(paths), strict=True), 1):
-        expected = trained.reference[row]
-        if found.prediction is None or found.prediction.probs is None:
-            raise ModelError(f"{found.path}: the bundle cannot read this image any more: {found.error}.")
-        difference = float(np.abs(found.prediction.probs - expected).max())
-        if difference > PARITY or int(found.prediction.probs.argmax()) != int(expected.argmax()):
-            raise ModelError(
-                f"{found.path}: the bundle's probabilities differ from the evaluated model's by "
-                f"{difference:.1e} (at most {PARITY:.0e} is allowed). The bundle is not written; please report this."
-            )
-        progress("parity of the bundle", done, len(rows))

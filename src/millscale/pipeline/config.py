@@ -10,6 +10,8 @@ from millscale.core.errors import UsageError, unknown_name
 from millscale.runtime.card import Costs
 
 RECIPES = "millscale.pipeline.recipes"
+USUAL = {"classify": "probe", "detect": "detect"}
+"""The recipe of a task, where none is named."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,9 @@ class TrainConfig:
 
     Attributes:
         data: the folder of images.
-        recipe: a registered recipe's name.
+        recipe: a registered recipe's name; None takes the usual one of the task.
+        task: "classify" or "detect"; None reads it off the recipe, or else off the labels.
+        skip_bad: leave out the images whose annotations cannot be used, instead of stopping.
         options: the recipe's options by name; those left out keep their defaults.
         folds: number of folds made here, 3 or more.
         split: a split file whose folds are used instead, or None.
@@ -30,7 +34,7 @@ class TrainConfig:
     """
 
     data: str
-    recipe: str = "probe"
+    recipe: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     folds: int = 5
     split: str | None = None
@@ -39,10 +43,14 @@ class TrainConfig:
     good_classes: tuple[str, ...] | None = None
     name: str | None = None
     licence_notes: str = ""
+    task: str | None = None
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if self.split is None and self.folds < 2:
             raise UsageError(f"folds: expected 3 or more, 2 where a recipe can do with them, found {self.folds}.")
+        if self.task is not None and self.task not in USUAL:
+            raise unknown_name("task", self.task, USUAL)
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
         if self.name is not None and (not self.name or self.name != Path(self.name).name or self.name.startswith(".")):
@@ -71,6 +79,24 @@ class TrainConfig:
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise UsageError(f"Expected the config of a run.json, found another ({error}).") from error
+
+
+def recipe_of(recipe: str | None, task: str) -> str:
+    """The recipe asked for, or the usual one of the task.
+
+    Raises:
+        UsageError: an unknown recipe, or one of another task.
+    """
+    if recipe is None:
+        return USUAL[task]
+    own = plugins.load(RECIPES, recipe).TASK
+    if own != task:
+        fitting = [name for name in plugins.names(RECIPES) if task == plugins.load(RECIPES, name).TASK]
+        raise UsageError(
+            f"Expected a recipe for the task '{task}' ({', '.join(fitting)}), found '{recipe}', which is for '{own}'. "
+            f"Name another recipe, or give --task {own}."
+        )
+    return recipe
 
 
 def recipe_config(recipe: str, options: Mapping[str, Any]) -> Any:

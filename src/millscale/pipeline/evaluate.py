@@ -11,18 +11,22 @@ import numpy as np
 from millscale.core.errors import DataError
 from millscale.core.types import Problem
 from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.sound import require_sound
+from millscale.imaging.decode import read_size
 from millscale.learn.recipe import Progress
 from millscale.metrics.decisions import decision_rates
-from millscale.metrics.evaluation import ClassificationMetrics
+from millscale.metrics.detections import DetectionTable
 from millscale.metrics.predictions import PredictionTable
 from millscale.pipeline.audited import audited
-from millscale.pipeline.run import write_json, write_predictions
+from millscale.pipeline.run import write_json
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
-from millscale.pipeline.train import usable
+from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
-from millscale.report.report import Protocol, Report
-from millscale.runtime.bundle import open_bundle
+from millscale.report.report import DetectionReport, Protocol, Report
+from millscale.runtime.bundle import SEEN, Bundle, open_bundle
+from millscale.runtime.card import Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
+from millscale.runtime.network import DEFAULT_BACKEND
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +34,21 @@ class Evaluation:
     """What ``evaluate`` found.
 
     Attributes:
-        metrics: of the labelled images.
+        task: "classify" or "detect", what was judged.
+        metrics: of the labelled, or annotated, images.
         table: the predictions.
-        rates: escape, overkill and review rate; None where undefined.
+        rates: of a classifier's verdicts: escape, overkill and review rate; None where undefined.
         trained_on: images of the folder that the bundle was trained on, by content.
         report: what the page shows.
         problems: of the data, such as images that were left out.
     """
 
-    metrics: ClassificationMetrics
-    table: PredictionTable
+    task: str
+    metrics: Metrics
+    table: Table
     rates: Mapping[str, Any]
     trained_on: int
-    report: Report
+    report: Report | DetectionReport
     problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -55,6 +61,10 @@ def evaluate(
     images: Manifest,
     folder: Path | str | None = None,
     *,
+    task: str | None = None,
+    views: Views | None = None,
+    backend: str = DEFAULT_BACKEND,
+    skip_bad: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Judge a bundle on labelled images, through the same path as ``inspect``.
@@ -62,42 +72,78 @@ def evaluate(
     Args:
         bundle: its file; None takes the packaged NEU bundle.
         images: the labelled data set.
-        folder: receives ``report.html``, its pictures, ``evaluation.json`` and ``predictions.csv``.
+        folder: receives ``report.html``, its pictures, ``evaluation.json`` and the predictions.
+        task: "classify" or "detect"; None takes what the bundle can do, and where it can do both, what the data's
+            labels ask for.
+        views: dihedral views that a detector looks at; None as its card says.
+        backend: what runs the networks.
+        skip_bad: leave out the images whose annotations cannot be used, instead of stopping.
         progress: called with (what, done, total).
 
     Raises:
+        UsageError: a task that the bundle cannot do.
         DataError: no labelled image, or labels that the bundle does not know.
         ModelError: the bundle cannot be opened.
     """
     source = Path(bundle) if bundle is not None else packaged_bundle()
-    inspector = Inspector.open(source)
+    opened = open_bundle(source)
+    able = {part.task for part in opened.card.parts}
+    name = task or (task_of(images) if len(able) > 1 else able.pop())
+    flow = flow_of(name)
+    inspector = Inspector.open(source, backend=backend, tasks=(name,), views=views)  # type: ignore[arg-type]
+    images = require_sound(images, skip_bad=skip_bad)
     audit = audited(images, progress)
-    manifest = usable(images, audit, classes=1)
+    manifest = flow.usable(images, audit, classes=1)
     _check_labels(manifest, inspector.card.classes)
     found = _inspect(inspector, manifest.records, progress)
-    table = _table(manifest, inspector.card.classes, found)
-    metrics = table.evaluate()
-    seen = _seen(source, manifest)
-    good = set(inspector.card.good_classes)
-    outcomes = [entry.verdict.outcome for entry in found if entry.verdict]
-    defective = np.array([record.label not in good for record in manifest.records]) if good else None
-    report = Report(
+    seen = _seen(opened, manifest)
+    table: Table
+    metrics: Metrics
+    rates: dict[str, Any] = {}
+    if name == "detect":
+        table = _boxes_table(manifest.with_classes(inspector.card.classes), found)
+        metrics = table.evaluate(thresholds=inspector.card.thresholds)
+    else:
+        table = _table(manifest, inspector.card.classes, found)
+        metrics, rates = table.evaluate(), _rates(inspector, manifest, found)
+    report = flow.report(
         table,
         metrics,
         _protocol(inspector, seen, len(manifest)),
-        title=f"{inspector.card.name} on {Path(images.source).name}",
-        audit=audit_summary(audit),
-        mosaic=mosaic_of(images, audit),
-        details={"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
+        f"{inspector.card.name} on {Path(images.source).name}",
+        audit_summary(audit),
+        mosaic_of(images, audit),
+        {"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
-    result = Evaluation(metrics, table, decision_rates(outcomes, defective).to_json(), seen, report, audit.problems)
+    result = Evaluation(name, metrics, table, rates, seen, report, audit.problems)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         write_report(target / "report.html", report)
         write_json(target / "evaluation.json", result.to_json())
-        write_predictions(target / "predictions.csv", table)
+        flow.save_predictions(target, table)
     return result
+
+
+def _rates(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> dict[str, Any]:
+    good = set(inspector.card.good_classes)
+    outcomes = [entry.verdict.outcome for entry in found if entry.verdict]
+    defective = np.array([record.label not in good for record in manifest.records]) if good else None
+    return decision_rates(outcomes, defective).to_json()
+
+
+def _boxes_table(manifest: Manifest, found: list[Inspection]) -> DetectionTable:
+    sizes = [read_size(record.path) for record in manifest.records]
+    boxes = [entry.prediction.boxes for entry in found if entry.prediction]
+    return DetectionTable(
+        ids=manifest.ids,
+        paths=tuple(record.path for record in manifest.records),
+        sizes=tuple((height, width) for width, height in sizes),
+        classes=manifest.classes,
+        truth=tuple(record.boxes for record in manifest.records if record.boxes is not None),
+        found=tuple(one for one in boxes if one is not None),
+        groups=tuple(record.group for record in manifest.records),
+    )
 
 
 def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
@@ -131,9 +177,9 @@ def _table(manifest: Manifest, classes: tuple[str, ...], found: list[Inspection]
     )
 
 
-def _seen(source: Path, manifest: Manifest) -> int:
+def _seen(bundle: Bundle, manifest: Manifest) -> int:
     """How many of the images the bundle was trained on, by content."""
-    data = open_bundle(source).members.get("seen.npy")
+    data = bundle.members.get(SEEN)
     if data is None:
         return 0
     seen = set(np.load(BytesIO(data), allow_pickle=False).tolist())

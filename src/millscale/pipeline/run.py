@@ -16,10 +16,12 @@ from millscale.core.errors import UsageError
 from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split
+from millscale.metrics.detection import DetectionMetrics
+from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
 from millscale.report.html import write_report
-from millscale.report.report import Report
+from millscale.report.report import DetectionReport, Report
 from millscale.runtime.bundle import Bundle
 
 RUN_FILE = "run.json"
@@ -33,6 +35,7 @@ _PACKAGES = (
     "onnx",
     "torch",
     "torchvision",
+    "faster-coco-eval",
 )
 
 
@@ -56,12 +59,12 @@ class Run:
     manifest: Manifest
     audit: Audit
     split: Split
-    table: PredictionTable
-    metrics: ClassificationMetrics
+    table: PredictionTable | DetectionTable
+    metrics: ClassificationMetrics | DetectionMetrics
     bundle: Bundle
     bundle_path: Path
     document: dict[str, Any]
-    _report: Report
+    _report: Report | DetectionReport
 
     @property
     def protocol(self) -> str:
@@ -77,7 +80,7 @@ class Run:
         return {
             "run": str(self.folder),
             "bundle": str(self.bundle_path),
-            "metrics": self.metrics.to_json(),
+            "metrics": self.document["metrics"],
             "seconds": self.document["seconds"],
         }
 

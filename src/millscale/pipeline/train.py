@@ -11,18 +11,18 @@ import numpy as np
 
 from millscale.core import plugins
 from millscale.core.errors import DataError
-from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
+from millscale.data.sound import require_sound
 from millscale.data.split import Split, load_split, split
-from millscale.learn.recipe import Progress, Task, Trained
-from millscale.metrics.predictions import PredictionTable
+from millscale.learn.recipe import Progress, Task
 from millscale.pipeline.audited import audited
-from millscale.pipeline.bundling import bundle_of, check_bundle, good_classes
-from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
-from millscale.pipeline.run import RUN_FILE, Run, environment, write_json, write_predictions
+from millscale.pipeline.bundling import good_classes
+from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config, recipe_of
+from millscale.pipeline.run import RUN_FILE, Run, environment, write_json
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
+from millscale.pipeline.tasks import Table, flow_of, task_of
 from millscale.report.html import write_report
-from millscale.report.report import Protocol, Report
+from millscale.report.report import Protocol
 
 
 def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent) -> Run:
@@ -42,40 +42,53 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         ModelError: a backbone is missing, or the written bundle disagrees with what was evaluated.
     """
     start = time.perf_counter()
-    recipe = plugins.load(RECIPES, config.recipe)
-    options = recipe_config(config.recipe, config.options)
+    task_name = config.task or (plugins.load(RECIPES, config.recipe).TASK if config.recipe else task_of(images))
+    flow = flow_of(task_name)
+    config = replace(config, task=task_name, recipe=recipe_of(config.recipe, task_name))
+    recipe = plugins.load(RECIPES, str(config.recipe))
+    options = recipe_config(str(config.recipe), config.options)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
+    images = require_sound(images, skip_bad=config.skip_bad)
     audit = audited(images, progress)
-    manifest = usable(images, audit)
+    manifest = flow.usable(images, audit)
     good_classes(manifest, config)  # a wrong name is refused before the work, not after it
-    parts = _folds(manifest, config)
+    parts = _folds(manifest, config, named=flow.NAMED_SPLITS)
     parts.save(target / "split.json")
-    manifest = manifest.select(name for fold in parts.folds for name in fold)
-    task = Task(manifest, parts.fold_of(manifest.ids), config.seed, target / "checkpoints", progress)
-    trained: Trained = recipe.run(task, options)
-    table = _judged(_table(task, trained))
-    metrics = table.evaluate(seed=config.seed)
-    protocol = _protocol(task, table)
-    bundle = bundle_of(task, config, trained, metrics, protocol.split)
-    check_bundle(bundle, manifest, trained, progress)
+    folds = parts.folds or (parts.val or parts.test, parts.train)
+    home = {name: k for k, fold in enumerate(folds) for name in fold}
+    manifest = manifest.select(home)
+    task = Task(
+        manifest,
+        np.array([home[name] for name in manifest.ids], np.int64),
+        config.seed,
+        target / "checkpoints",
+        progress,
+        judged=None if parts.folds else 1,
+    )
+    trained = recipe.run(task, options)
+    table = flow.judged(task, trained)
+    metrics = flow.measured(table, config.seed)
+    protocol = _protocol(task, table, named=not parts.folds)
+    bundle = flow.bundle_of(task, config, trained, metrics, protocol.split)
+    flow.check_bundle(bundle, manifest, trained, progress)
     path = bundle.save(target / f"{bundle.card.name}.millscale")
-    write_predictions(target / "predictions.csv", table)
+    flow.save_predictions(target, table)
     document = {
         "config": config.to_json(),
         "dataset": bundle.card.dataset,
         "trained": trained.details,
-        "metrics": metrics.to_json(),
+        "metrics": bundle.card.metrics,
         **environment(),
     }
-    report = Report(
+    report = flow.report(
         table,
         metrics,
         protocol,
-        title=bundle.card.name,
-        audit=audit_summary(audit),
-        mosaic=mosaic_of(images, audit),
-        details=_details(document, config),
+        bundle.card.name,
+        audit_summary(audit),
+        mosaic_of(images, audit),
+        _details(document, config),
     )
     write_report(target / "report.html", report)
     document["seconds"] = round(time.perf_counter() - start, 2)
@@ -83,29 +96,17 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, report)
 
 
-def usable(images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
-    """The labelled, decodable images with their groups, and the classes that have any.
+def _folds(manifest: Manifest, config: TrainConfig, *, named: bool) -> Split:
+    """New folds, or those of the given file, whose test part is set aside and never looked at.
 
-    Raises:
-        DataError: fewer than ``classes`` classes have images.
+    Where ``named``, the file may hold no folds but a training part and one that it is judged on.
     """
-    bad = set(audit.unreadable)
-    kept = images.select(r.id for r in images.records if r.label is not None and r.id not in bad)
-    found = tuple(name for name, count in kept.class_counts.items() if count)
-    if len(found) < classes:
-        raise DataError(
-            f"{images.source}: expected images of at least {classes} classes, found {len(kept)} usable "
-            f"labelled images of {len(found)}. Put each class into a folder of its own."
-        )
-    return replace(kept.with_groups(audit.groups), classes=found)
-
-
-def _folds(manifest: Manifest, config: TrainConfig) -> Split:
-    """New folds, or those of the given file, whose test part is set aside and never looked at."""
     groups = {record.id: str(record.group) for record in manifest.records}
     if config.split is None:
         return split(manifest, folds=config.folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
+    if named and not given.folds:
+        return _restricted(given, manifest, config.split)
     if not given.folds or not all(given.folds):
         raise DataError(
             f"{config.split}: expected folds with images in each, found {len(given.folds)} folds, some or all empty. "
@@ -123,49 +124,31 @@ def _folds(manifest: Manifest, config: TrainConfig) -> Split:
     return given
 
 
-def _table(task: Task, trained: Trained) -> PredictionTable:
-    records = task.manifest.records
-    return PredictionTable(
-        ids=task.manifest.ids,
-        paths=tuple(record.path for record in records),
-        labels=tuple(record.label for record in records),
-        classes=task.manifest.classes,
-        probs=trained.probs,
-        groups=tuple(record.group for record in records),
-        fold=task.folds,
-        nearest=trained.nearest,
-    )
+def _restricted(given: Split, manifest: Manifest, file: str) -> Split:
+    """The named parts as far as their images can be used."""
+    known = set(manifest.ids)
+    train, val, test = (tuple(n for n in part if n in known) for part in (given.train, given.val, given.test))
+    if not train or not (val or test):
+        raise DataError(
+            f"{file}: expected usable images in the part 'train' and in 'val' or 'test', found {len(train)} and "
+            f"{len(val) + len(test)}. Write the split anew with `millscale data split --part`."
+        )
+    return replace(given, train=train, val=val, test=test)
 
 
-def _judged(table: PredictionTable) -> PredictionTable:
-    """The rows that some model judged out of fold; recipes may hold out only some folds."""
-    rows = np.flatnonzero(np.isfinite(table.probs).all(1))
-    if len(rows) == len(table):
-        return table
-    nearest = table.nearest
-    return replace(
-        table,
-        ids=tuple(table.ids[i] for i in rows),
-        paths=tuple(table.paths[i] for i in rows),
-        labels=tuple(table.labels[i] for i in rows),
-        probs=table.probs[rows],
-        groups=tuple(table.groups[i] for i in rows) if table.groups is not None else None,
-        fold=table.fold[rows] if table.fold is not None else None,
-        nearest=nearest and replace(nearest, index=nearest.index[rows], similarity=nearest.similarity[rows]),
-    )
-
-
-def _protocol(task: Task, table: PredictionTable) -> Protocol:
+def _protocol(task: Task, table: Table, *, named: bool) -> Protocol:
     count = int(task.folds.max()) + 1
     judged = sorted(set(table.fold.tolist())) if table.fold is not None else []
     held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"
+    if named:
+        held = "a given training part and test part"
     leaking = _leaking(task, judged)
     kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
     trained = [int((task.folds != fold).sum()) for fold in judged]
     images = f"{min(trained)}" if min(trained) == max(trained) else f"{min(trained)} to {max(trained)}"
     return Protocol(
         f"{held}, {kept if leaking else 'images that share pixels kept together'}",
-        f"the other {count - 1} folds, {images} images",
+        f"the training part, {images} images" if named else f"the other {count - 1} folds, {images} images",
         leaking / len(table),
     )
 

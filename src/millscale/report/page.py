@@ -1,4 +1,4 @@
-"""The values the page's template shows, as plain text and numbers."""
+"""The values that the page of a classifier shows, as plain text and numbers."""
 
 import numpy as np
 
@@ -7,27 +7,25 @@ from millscale.metrics.bootstrap import wilson_interval
 from millscale.metrics.evaluation import PER_CLASS, ClassificationMetrics
 from millscale.metrics.predictions import Neighbours, PredictionTable
 from millscale.report.figures.grid import grid_columns
-from millscale.report.figures.lettering import lettering, visible
-from millscale.report.report import AuditSummary, Protocol, Report
+from millscale.report.figures.lettering import visible
+from millscale.report.frame import Values, confusion_rows, extent, frame_values, percent, tracks
+from millscale.report.report import Report
 from millscale.report.selection import Shown, neighbours_of
 from millscale.report.thumbnails import Thumbnails, data_address, shrink
 
 NEAREST, GALLERY_SIDE = 3, 150
-MOST_LISTED, MOST_PROBLEMS = 1000, 50
-Values = dict[str, object]
+MOST_LISTED = 1000
 
 
 def page_values(report: Report, shown: Shown) -> Values:
     """Everything the template names, ready to print."""
     table, metrics = report.table, report.metrics
     return {
-        "title": visible(report.title),
+        **frame_values(report),
         "answer": _answer(metrics, grouped=table.groups is not None),
-        "protocol": report.protocol,
-        "leak": leak_statement(report.protocol),
         "facts": _facts(metrics),
         "grid": [_judged(table, int(row), shown.thumbnails, None) for row in shown.grid],
-        "confusion": _confusion(metrics),
+        "confusion": confusion_rows(metrics.classes, metrics.confusion),
         "classes": _classes(metrics),
         "bins": _bins(metrics),
         "folds": _folds(table),
@@ -36,51 +34,14 @@ def page_values(report: Report, shown: Shown) -> Values:
         "nearest": any(neighbours_of(table, int(row), 1) for row in shown.gallery),
         "hidden": max(0, len(table.errors) - len(shown.gallery)),
         "listed": [_listed(table, int(row)) for row in table.errors[:MOST_LISTED]],
-        "audit": _audit(report.audit),
-        "problems": list(report.audit.problems[:MOST_PROBLEMS]) if report.audit else [],
-        "more_problems": max(0, len(report.audit.problems) - MOST_PROBLEMS) if report.audit else 0,
-        "mosaic": None if report.mosaic is None else data_address(shrink(report.mosaic, 1400)),
-        "details": {visible(key): visible(value) for key, value in report.details.items()},
-        "stand_ins": _stand_ins(table.classes),
-        "resamples": metrics.resamples,
     }
-
-
-def percent(value: float) -> str:
-    """A share as text with two decimals or more: what is not all never reads as 100 %; NaN is a dash."""
-    if not np.isfinite(value):
-        return "–"
-    if value in (0.0, 1.0):
-        return f"{value:.0%}".replace("%", "\u00a0%")
-    for decimals in range(2, 7):
-        text = f"{value:.{decimals}%}"
-        if not text.startswith("100"):
-            break
-    return text.replace("%", "\u00a0%")
-
-
-def leak_statement(protocol: Protocol) -> tuple[str, str]:
-    """(level, sentence) on the leak; the level is "good", "bad" or "unknown"."""
-    if protocol.leak is None:
-        return ("unknown", "The leak between training and judged images was not measured.")
-    if protocol.leak == 0:
-        return (
-            "good",
-            "Measured leak: none. No judged image shares pixels with a training image of its model.",
-        )
-    share = f"Measured leak: {percent(protocol.leak)} of the judged images share pixels with a training image."
-    return ("bad", f"{share} These figures are too good; judge by a split that keeps groups together.")
-
-
-def _range(ends: tuple[float, float]) -> str:
-    return f"{percent(ends[0])} – {percent(ends[1])}"
 
 
 def _answer(metrics: ClassificationMetrics, *, grouped: bool) -> Values:
     errors = "No error" if not metrics.errors else f"{metrics.errors} error" + "s" * (metrics.errors != 1)
     return {
         "accuracy": percent(metrics.accuracy),
-        "interval": _range(metrics.intervals["accuracy"]),
+        "interval": extent(metrics.intervals["accuracy"]),
         "errors": f"{errors} in {metrics.images} images",
         "groups": f"{metrics.groups} " + ("independent groups" if grouped else "images taken as independent"),
         "perfect": not metrics.errors,
@@ -95,59 +56,32 @@ def _facts(metrics: ClassificationMetrics) -> list[Values]:
         {
             "name": "balanced accuracy",
             "value": percent(metrics.balanced_accuracy),
-            "range": _range(metrics.intervals["balanced_accuracy"]),
+            "range": extent(metrics.intervals["balanced_accuracy"]),
         },
         {
             "name": "macro F1",
             "value": percent(metrics.macro_f1),
-            "range": _range(metrics.intervals["macro_f1"]),
+            "range": extent(metrics.intervals["macro_f1"]),
         },
         {"name": "calibration error", "value": f"{metrics.ece:.3f}", "range": f"{low:.3f} – {high:.3f}"},
         {"name": "classes", "value": str(len(metrics.classes)), "range": ""},
     ]
 
 
-def _confusion(metrics: ClassificationMetrics) -> list[Values]:
-    counts = metrics.confusion
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+def _classes(metrics: ClassificationMetrics) -> list[Values]:
+    """One row per class with its recall's interval on a scale that all rows share."""
+    ends = [metrics.intervals[f"recall/{name}"] for name in metrics.classes]
+    placed = tracks(ends, metrics.per_class.recall.tolist())
     return [
         {
-            "name": visible(name),
-            "cells": [
-                {
-                    "count": int(counts[i, j]),
-                    "kind": "hit" if i == j else "miss",
-                    "strength": round(float(12 + 43 * share[i, j] if i == j else 25 + 45 * share[i, j])),
-                    "title": f"{visible(name)} taken for {visible(other)}: {counts[i, j]}",
-                }
-                for j, other in enumerate(metrics.classes)
-            ],
-        }
-        for i, name in enumerate(metrics.classes)
-    ]
-
-
-def _classes(metrics: ClassificationMetrics) -> list[Values]:
-    """One row per class; ``left`` and ``width`` place the recall's interval on a scale all rows share."""
-    ends = [metrics.intervals[f"recall/{name}"] for name in metrics.classes]
-    start = min((low for low, _ in ends if np.isfinite(low)), default=0.0)
-    start = float(np.floor(start * 20) / 20)
-    span = max(1 - start, 1e-9)
-    rows: list[Values] = []
-    for i, (name, (low, high)) in enumerate(zip(metrics.classes, ends, strict=True)):
-        row: Values = {key: percent(float(getattr(metrics.per_class, key)[i])) for key in PER_CLASS}
-        row |= {
+            **track,
+            **{key: percent(float(getattr(metrics.per_class, key)[i])) for key in PER_CLASS},
             "name": visible(name),
             "support": int(metrics.per_class.support[i]),
-            "scale": f"{start:.0%}".replace("%", "\u00a0%"),
+            "range": extent(ends[i]) if np.isfinite(ends[i][0]) else "no image",
         }
-        row["range"] = _range((low, high)) if np.isfinite(low) else "no image"
-        if np.isfinite(low):
-            row["left"] = round(100 * (low - start) / span, 2)
-            row["width"] = round(100 * (high - low) / span, 2)
-            row["dot"] = round(100 * (float(metrics.per_class.recall[i]) - start) / span, 2)
-        rows.append(row)
-    return rows
+        for i, (name, track) in enumerate(zip(metrics.classes, placed, strict=True))
+    ]
 
 
 def _bins(metrics: ClassificationMetrics) -> list[Values]:
@@ -236,26 +170,3 @@ def _listed(table: PredictionTable, row: int) -> Values:
         "truth": visible(table.labels[row] or ""),
         "confidence": percent(float(table.confidence[row])),
     }
-
-
-def _audit(audit: AuditSummary | None) -> list[tuple[str, int]]:
-    if audit is None:
-        return []
-    counts = (
-        ("usable images", audit.images),
-        ("independent groups", audit.groups),
-        ("images in the largest group", audit.largest_group),
-        ("images that overlap another", audit.overlapping_images),
-        ("pairs of overlapping images", audit.overlaps),
-        ("pairs of exact duplicates", audit.exact_duplicates),
-        ("pairs of near-duplicates", audit.near_duplicates),
-        ("doubtful labels", audit.suspect_labels),
-        ("problems found", len(audit.problems)),
-    )
-    return [(name, count) for name, count in counts if count is not None]
-
-
-def _stand_ins(classes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Names that the PNG files could not draw, with what stands there instead."""
-    pairs = zip(lettering(classes).names, map(visible, classes), strict=True)
-    return [(drawn, name) for drawn, name in pairs if drawn != name]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millscale.core.types import Image, Problem
+from millscale.metrics.detection import DetectionMetrics
+from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
 
@@ -53,7 +55,7 @@ class AuditSummary:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything that a report shows, from predictions alone.
+    """Everything that a report on a classifier shows, from predictions alone.
 
     Attributes:
         table: the predictions.
@@ -69,6 +71,29 @@ class Report:
     metrics: ClassificationMetrics
     protocol: Protocol
     title: str = "Surface classification"
+    audit: AuditSummary | None = None
+    mosaic: Image | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionReport:
+    """Everything that a report on a detector shows, from found boxes alone.
+
+    Attributes:
+        table: the annotations and the found boxes.
+        metrics: their numbers, see :meth:`DetectionTable.evaluate`; its thresholds choose the boxes drawn.
+        protocol: how the boxes were found.
+        title: the page's heading.
+        audit: the data audit, or None.
+        mosaic: a picture of the largest groups of overlapping images, or None.
+        details: run details in the order to show them.
+    """
+
+    table: DetectionTable
+    metrics: DetectionMetrics
+    protocol: Protocol
+    title: str = "Defects located"
     audit: AuditSummary | None = None
     mosaic: Image | None = None
     details: Mapping[str, str] = field(default_factory=dict)

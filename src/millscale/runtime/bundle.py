@@ -18,6 +18,8 @@ from millscale.runtime.card import SCHEMA_VERSION, Card
 from millscale.runtime.onnx_audit import check_onnx
 
 CARD = "card.json"
+SEEN = "seen.npy"
+"""Hashes of the training images, ``(N,)`` uint64, so that `evaluate` can say when a test is none."""
 _MAX_BYTES = 512 * 2**20
 _MAX_MEMBERS = 32
 _EPOCH = (1980, 1, 1, 0, 0, 0)

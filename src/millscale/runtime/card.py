@@ -3,7 +3,7 @@
 Pydantic checks it when a bundle is opened, because a bundle is untrusted input.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -13,6 +13,12 @@ from millscale.imaging.preprocess import Preprocess
 SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
+_MOST_PARTS = 9
+"""A classifier and eight detectors."""
+
+Task = Literal["classify", "detect"]
+Views = Literal[1, 2, 4, 8]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 MemberName = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.(onnx|npy|png)$")]
@@ -22,11 +28,67 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Part(_Strict):
-    """One network of the bundle and its task."""
+class Detection(_Strict):
+    """How the raw boxes of a detector become its answer.
 
-    task: Literal["classify"]
+    Attributes:
+        least_score: boxes below it are dropped.
+        iou: of two boxes of one class that overlap by more than this, the weaker is dropped.
+        most: boxes kept of an image, the strongest.
+        thresholds: class name → the score from which a box of it counts: the operating point.
+        views: dihedral views of the image that are located in and fused, the untouched one first.
+    """
+
+    least_score: Probability = 0.001
+    iou: Annotated[float, Field(gt=0, le=1)] = 0.6
+    most: Annotated[int, Field(ge=1, le=1000)] = 100
+    thresholds: dict[str, Probability] = {}
+    views: Views = 1
+
+
+class Part(_Strict):
+    """One network of the bundle and its task.
+
+    Attributes:
+        preprocess: of a detector, which has its own; a classifier takes the card's.
+        detection: of a detector.
+    """
+
+    task: Task
     file: MemberName
+    preprocess: dict[str, Any] | None = None
+    detection: Detection | None = None
+
+    @field_validator("preprocess")
+    @classmethod
+    def _can_be_applied(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return _applicable(value)
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> "Part":
+        found = {name for name in ("preprocess", "detection") if getattr(self, name) is not None}
+        wanted = {"preprocess", "detection"} if self.task == "detect" else set()
+        if found != wanted:
+            raise ValueError(f"expected {_listed(wanted)} with task '{self.task}', found {_listed(found)}")
+        return self
+
+
+class Fusion(_Strict):
+    """How the boxes of several detectors become one answer, by weighted box fusion.
+
+    Attributes:
+        weights: of each detector, in the order of their parts.
+        iou: boxes of one class that overlap by more than this are fused.
+        least_score: fused boxes below it are dropped.
+        most: boxes kept of an image, the strongest.
+        thresholds: class name → the fused score from which a box of it counts; the parts' own do not matter.
+    """
+
+    weights: tuple[Annotated[float, Field(gt=0)], ...]
+    iou: Annotated[float, Field(gt=0, le=1)] = 0.55
+    least_score: Probability = 0.001
+    most: Annotated[int, Field(ge=1, le=1000)] = 100
+    thresholds: dict[str, Probability]
 
 
 class Costs(_Strict):
@@ -54,33 +116,43 @@ class Calibration(_Strict):
 
 
 class Golden(_Strict):
-    """An image that travels with the bundle and the answer it must give."""
+    """An image that travels with the bundle and the answer it must give.
+
+    Attributes:
+        probs: of the classifier, over the card's classes.
+        scores: file of each detector → its highest raw scores, falling (`runtime.locate.Locator.top_scores`).
+    """
 
     file: MemberName
-    probs: tuple[Probability, ...]
+    probs: tuple[Probability, ...] | None = None
+    scores: dict[MemberName, tuple[Probability, ...]] = {}
     tolerance: float = Field(1e-3, gt=0, le=0.01)
 
 
 class Card(_Strict):
     """``card.json``: everything about a bundle but its arrays.
 
+    A classifier needs ``preprocess``, ``calibration`` and ``golden.probs``; without one they are left out.
+
     Attributes:
         conformal: miscoverage → threshold on ``1 - p``: a class is in the set where ``1 - p <= threshold``.
         metrics: as ``evaluate --json`` writes them, measured on ``protocol``.
+        fusion: needed exactly where there are several detectors.
         sha256: of every other member, hexadecimal.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str
     millscale_version: str
-    parts: tuple[Part, ...] = Field(min_length=1)
-    classes: tuple[str, ...] = Field(min_length=2)
+    parts: tuple[Part, ...] = Field(min_length=1, max_length=_MOST_PARTS)
+    classes: tuple[str, ...] = Field(min_length=1)
     good_classes: tuple[str, ...] = ()
-    preprocess: dict[str, Any]
-    calibration: Calibration
+    preprocess: dict[str, Any] | None = None
+    calibration: Calibration | None = None
     costs: Costs = Costs.model_validate({})
     conformal: dict[str, float] = {}
     golden: Golden
+    fusion: Fusion | None = None
     protocol: str
     metrics: dict[str, Any]
     dataset: dict[str, Any]
@@ -88,23 +160,74 @@ class Card(_Strict):
     licence_notes: str
     sha256: dict[MemberName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
+    @property
+    def classifier(self) -> Part | None:
+        """The part that classifies, if any."""
+        return next((part for part in self.parts if part.task == "classify"), None)
+
+    @property
+    def detectors(self) -> tuple[Part, ...]:
+        """The parts that locate."""
+        return tuple(part for part in self.parts if part.task == "detect")
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Class name → the score from which a box of it counts; empty without a detector."""
+        if self.fusion is not None:
+            return self.fusion.thresholds
+        located = [part.detection for part in self.detectors if part.detection is not None]
+        return located[0].thresholds if located else {}
+
     @field_validator("preprocess")
     @classmethod
-    def _can_be_applied(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            size = Preprocess.from_json(value).size
-        except ModelError as error:
-            raise ValueError(str(error)) from error
-        if size is not None and not all(isinstance(n, int) and n <= _LONGEST_SIDE for n in size):
-            raise ValueError(f"expected whole sides of at most {_LONGEST_SIDE} pixels, found {size}")
-        return value
+    def _can_be_applied(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return _applicable(value)
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> "Card":
+    def _names_belong_together(self) -> "Card":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("expected every class once")
         if not set(self.good_classes) <= set(self.classes):
             raise ValueError(f"expected good classes among {self.classes}, found {self.good_classes}")
-        if len(self.golden.probs) != len(self.classes):
-            raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
+        if self.detectors and set(self.thresholds) != set(self.classes):
+            raise ValueError(f"expected a threshold for each of {self.classes}, found {sorted(self.thresholds)}")
+        if set(self.golden.scores) != {part.file for part in self.detectors}:
+            raise ValueError(f"expected golden scores of every detector, found those of {sorted(self.golden.scores)}")
         return self
+
+    @model_validator(mode="after")
+    def _has_what_its_parts_need(self) -> "Card":
+        tasks = [part.task for part in self.parts]
+        if tasks.count("classify") > 1 or len({part.file for part in self.parts}) != len(tasks):
+            raise ValueError("expected at most one classifier, and every file in one part")
+        described = {"preprocess": self.preprocess, "calibration": self.calibration, "golden.probs": self.golden.probs}
+        found = {name for name, value in described.items() if value is not None}
+        wanted = set(described) if self.classifier else set()
+        if found != wanted:
+            having = "a" if self.classifier else "no"
+            raise ValueError(f"expected {_listed(wanted)} with {having} classifier, found {_listed(found)}")
+        if self.golden.probs is not None and len(self.golden.probs) != len(self.classes):
+            raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
+        if self.classifier and len(self.classes) < 2:
+            raise ValueError(f"expected at least 2 classes with a classifier, found {self.classes}")
+        weights = len(self.fusion.weights) if self.fusion else 0
+        if weights != (len(self.detectors) if len(self.detectors) > 1 else 0):
+            raise ValueError(f"expected fusion with a weight for each of several detectors, found {weights} weights")
+        return self
+
+
+def _applicable(preprocess: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The same, once it is sure that no image becomes larger than memory by it."""
+    if preprocess is None:
+        return None
+    try:
+        size = Preprocess.from_json(preprocess).size
+    except ModelError as error:
+        raise ValueError(str(error)) from error
+    if size is not None and not all(isinstance(n, int) and n <= _LONGEST_SIDE for n in size):
+        raise ValueError(f"expected whole sides of at most {_LONGEST_SIDE} pixels, found {size}")
+    return preprocess
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none of its own"

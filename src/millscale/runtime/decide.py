@@ -1,20 +1,28 @@
-"""From probabilities to a factory decision by expected cost (Chow 1970).
+"""From a prediction to a factory decision: of probabilities by expected cost (Chow 1970), of boxes by threshold.
 
 Each verdict costs something if it is wrong; with calibrated probabilities the cheapest verdict is known:
 
     pass    costs  escape · P(defect)
     reject  costs  overkill · P(good) + mislabel · P(another defect than the one named)
     review  costs  review, always
+
+A detector's scores are no calibrated probabilities, so costs say nothing of them. Its operating point is one score
+for each class, chosen when it was trained: a box from there on counts, and a piece with such a box is rejected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.types import Outcome
+from millscale.core.types import Boxes, Outcome
 from millscale.runtime.card import Costs
+
+NO_DEFECT = "no defect"
+"""The label where nothing was located and no class means that the piece is good."""
+_TOLD = 3
+"""Boxes that a reason names."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +31,20 @@ class Verdict:
 
     Attributes:
         outcome: pass, reject or review.
-        label: the most probable class.
-        confidence: its probability.
+        label: the most probable class; of boxes alone, that of the strongest that counts.
+        confidence: its probability; of boxes alone, the box's score, and where none counts, what the strongest defect
+            lacks to 1.
         reason: one sentence for the operator.
-        costs: the operating point that was used.
+        costs: the operating point that was used; None where boxes alone decide.
+        thresholds: class name → the score from which its boxes count; None where probabilities decide.
     """
 
     outcome: Outcome
     label: str
     confidence: float
     reason: str
-    costs: Costs
+    costs: Costs | None = None
+    thresholds: Mapping[str, float] | None = None
 
 
 def decide_class(
@@ -66,3 +77,65 @@ def decide_class(
     else:
         reason = f"no defect at {p_good:.1%}"
     return Verdict(outcome, label, confidence, reason, costs)
+
+
+def counting(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, float]) -> Boxes:
+    """Those boxes whose score reaches their class's threshold, in order.
+
+    Args:
+        boxes: ``class_id`` indexes ``classes``.
+        classes: C names.
+        thresholds: class name → score.
+    """
+    least = np.array([thresholds[name] for name in classes])
+    score = _scores(boxes)
+    # As float32, as scores are: else .3 as a score would miss .3 as a threshold.
+    rows = score >= least.astype(np.float32)[boxes.class_id]
+    return Boxes(boxes.xyxy[rows], boxes.class_id[rows], score[rows])
+
+
+def decide_boxes(
+    boxes: Boxes, classes: Sequence[str], good_classes: Sequence[str], thresholds: Mapping[str, float]
+) -> Verdict:
+    """Reject where a box of a defect reaches its class's threshold, else pass.
+
+    Args:
+        boxes: all that were found, however weak.
+        classes: C names.
+        good_classes: those of them that are no defect; their boxes reject nothing.
+        thresholds: class name → score.
+    """
+    defects = _of_defects(boxes, classes, good_classes)
+    found = counting(defects, classes, thresholds)
+    if len(found):
+        order = np.argsort(-_scores(found), kind="stable")
+        named = [(classes[found.class_id[i]], float(_scores(found)[i])) for i in order]
+        return Verdict("reject", *named[0], _told(named), thresholds=thresholds)
+    label = good_classes[0] if good_classes else NO_DEFECT
+    if not len(defects):
+        return Verdict("pass", label, 1.0, "no box", thresholds=thresholds)
+    best = int(_scores(defects).argmax())
+    name, score = classes[defects.class_id[best]], float(_scores(defects)[best])
+    reason = f"no box counts: the strongest is {name} at {score:.1%}, below {thresholds[name]:.1%}"
+    return Verdict("pass", label, 1.0 - score, reason, thresholds=thresholds)
+
+
+def defect_score(boxes: Boxes, classes: Sequence[str], good_classes: Sequence[str]) -> float:
+    """The highest score of a box of a defect, 0 without one."""
+    return float(_scores(_of_defects(boxes, classes, good_classes)).max(initial=0.0))
+
+
+def _of_defects(boxes: Boxes, classes: Sequence[str], good_classes: Sequence[str]) -> Boxes:
+    rows = ~np.isin(np.array(classes), np.array(good_classes))[boxes.class_id]
+    return Boxes(boxes.xyxy[rows], boxes.class_id[rows], _scores(boxes)[rows])
+
+
+def _scores(boxes: Boxes) -> NDArray[np.float32]:
+    return np.ones(len(boxes), np.float32) if boxes.score is None else boxes.score
+
+
+def _told(named: Sequence[tuple[str, float]]) -> str:
+    """How many boxes, and the strongest of them."""
+    first = ", ".join(f"{name} at {score:.0%}" for name, score in named[:_TOLD])
+    more = f" and {len(named) - _TOLD} more" if len(named) > _TOLD else ""
+    return f"{len(named)} box{'es' if len(named) > 1 else ''}: {first}{more}"

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.errors import DataError, ModelError
-from millscale.core.types import Image, Prediction
+from millscale.core.errors import DataError, ModelError, UsageError
+from millscale.core.types import Boxes, Image, Prediction
 from millscale.imaging.decode import decode_image, read_image
 from millscale.imaging.preprocess import Preprocess
-from millscale.runtime.backends.onnxruntime import Network
 from millscale.runtime.bundle import Bundle, open_bundle
-from millscale.runtime.card import Costs
-from millscale.runtime.decide import Verdict, decide_class
+from millscale.runtime.card import TASKS, Card, Costs, Part, Task, Views
+from millscale.runtime.classify import Classifier
+from millscale.runtime.decide import Verdict, counting, decide_boxes, decide_class, defect_score
+from millscale.runtime.fusion import fuse
+from millscale.runtime.locate import Locator, locator_of
+from millscale.runtime.network import DEFAULT_BACKEND, open_network
 
 PACKAGED_BUNDLE = "neu.millscale"
 
@@ -40,33 +43,71 @@ class Inspector:
 
     Every image runs alone and on one core, so an answer never depends on the others in a folder nor on the
     machine's number of cores.
+
+    Args:
+        bundle: verified.
+        backend: a registered name of `runtime.backends`.
+        threads: cores for one image. More of them answer sooner, and may change the last bit of the answer; for many
+            images one core each is quicker.
+        tasks: the parts to run; the bundle must have one of them.
+        views: dihedral views of the image that each detector looks at; None as the card says.
+
+    Raises:
+        UsageError: an unknown backend, or a bundle with none of the tasks.
+        ModelError: a network that does not load, or is not what its part says.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.card = bundle.card
-        self._preprocess = Preprocess.from_json(bundle.card.preprocess)
-        part = bundle.card.parts[0]
-        self._network = Network(bundle.members[part.file], part.file, threads=1)
-        self._good = tuple(name in bundle.card.good_classes for name in bundle.card.classes)
-        if "probs" not in self._network.outputs or self._network.inputs != ["images"]:
-            raise ModelError(
-                f"{part.file}: expected input images and output probs, found {self._network.inputs} and "
-                f"{self._network.outputs}. Train the bundle anew."
-            )
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        backend: str = DEFAULT_BACKEND,
+        threads: int = 1,
+        tasks: Sequence[Task] = TASKS,
+        views: Views | None = None,
+    ) -> None:
+        self.card = card = bundle.card
+        parts = [part for part in card.parts if part.task in tasks]
+        if not parts:
+            raise _without(card, tasks)
+        networks = [
+            open_network(bundle.members[part.file], part.file, backend=backend, threads=threads) for part in parts
+        ]
+        self._classifier: Classifier | None = None
+        self._locators: dict[str, Locator] = {}
+        for part, network in zip(parts, networks, strict=True):
+            if part.task == "classify":
+                self._classifier = Classifier(network, Preprocess.from_json(card.preprocess or {}), len(card.classes))
+            else:
+                self._locators[part.file] = locator_of(_seeing(part, views), network, len(card.classes))
+        self._good = tuple(name in card.good_classes for name in card.classes)
 
     @classmethod
-    def open(cls, path: Path | str | None = None) -> "Inspector":
+    def open(
+        cls,
+        path: Path | str | None = None,
+        *,
+        backend: str = DEFAULT_BACKEND,
+        threads: int = 1,
+        tasks: Sequence[Task] = TASKS,
+        views: Views | None = None,
+    ) -> "Inspector":
         """Open a bundle, verify it, and run its golden image.
 
         Args:
             path: the file; None opens the packaged NEU bundle.
+            backend: as the class says, like the rest.
+            threads: cores for one image.
+            tasks: the parts to run.
+            views: of each detector.
 
         Raises:
+            UsageError: an unknown backend, or a bundle with none of the tasks.
             ModelError: not a bundle, damaged, refused, or it answers the golden image wrongly.
         """
         source = Path(path) if path is not None else packaged_bundle()
         bundle = open_bundle(source)
-        inspector = cls(bundle)
+        inspector = cls(bundle, backend=backend, threads=threads, tasks=tasks, views=views)
         inspector._check_golden(bundle, str(source))
         return inspector
 
@@ -76,28 +117,55 @@ class Inspector:
         Args:
             image: a file's path, a file's bytes, or ``(H, W, 3)`` RGB / ``(H, W)`` grey uint8 pixels.
 
+        Returns:
+            ``probs`` where a classifier runs, ``boxes`` where a detector does, however weak they are. The score is the
+            probability of a defect; without a classifier, the highest score of a box of one.
+
         Raises:
             DataError: the image cannot be decoded.
-            ModelError: the network gives no finite probability for each class.
+            ModelError: a network's answer is not finite, or of other classes.
         """
-        tensor, _ = self._preprocess.apply(_pixels(image))
-        answer = self._network.run({"images": tensor[None]}, ["probs"])[0]
-        # A comparison with NaN is false, so that a NaN would make the cheapest verdict "pass".
-        if answer.shape != (1, len(self._good)) or not np.isfinite(answer).all():
-            raise ModelError(
-                f"{self._network.name}: expected {len(self._good)} finite probabilities, found {answer}. "
-                "Train the bundle anew."
-            )
-        probs: NDArray[np.float32] = answer[0]
-        score = float(probs[[not good for good in self._good]].sum())
-        return Prediction(score=min(max(score, 0.0), 1.0), probs=probs)
+        pixels = _pixels(image)
+        boxes = self._locate(pixels)
+        if self._classifier is not None:
+            probs = self._classifier.classify(pixels)
+            score = float(probs[[not good for good in self._good]].sum())
+            return Prediction(score=min(max(score, 0.0), 1.0), probs=probs, boxes=boxes)
+        score = defect_score(boxes, self.card.classes, self.card.good_classes) if boxes is not None else 0.0
+        return Prediction(score=score, boxes=boxes)
 
     def decide(self, prediction: Prediction, costs: Costs | None = None) -> Verdict:
-        """The verdict on a prediction, at the bundle's operating point or at other costs."""
-        if prediction.probs is None:
-            raise ModelError("Expected a prediction with class probabilities, found none in it.")
+        """The verdict on a prediction.
+
+        The classifier's probabilities decide where there are any, by the bundle's costs or by others; else the boxes,
+        by the thresholds of the card.
+
+        Raises:
+            UsageError: costs for a prediction of boxes alone.
+            ModelError: a prediction with neither.
+        """
         card = self.card
-        return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
+        if prediction.probs is not None:
+            return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
+        if prediction.boxes is None:
+            raise ModelError("Expected a prediction with class probabilities or boxes, found neither in it.")
+        if costs is not None:
+            raise UsageError(
+                f"Bundle '{card.name}': expected no costs, for it locates only, and the thresholds of its card decide. "
+                "Leave the costs out."
+            )
+        return decide_boxes(prediction.boxes, card.classes, card.good_classes, card.thresholds)
+
+    @property
+    def locates(self) -> bool:
+        """Whether predictions have boxes."""
+        return bool(self._locators)
+
+    def counting(self, prediction: Prediction) -> Boxes | None:
+        """The boxes of a prediction that reach their class's threshold; None where nothing locates."""
+        if prediction.boxes is None:
+            return None
+        return counting(prediction.boxes, self.card.classes, self.card.thresholds)
 
     def inspect_files(
         self, paths: Iterable[Path], *, costs: Costs | None = None, workers: int | None = None
@@ -127,18 +195,49 @@ class Inspector:
             return Inspection(path, None, None, _since(start), error)
         return Inspection(path, prediction, self.decide(prediction, costs), _since(start))
 
+    def _locate(self, pixels: Image) -> Boxes | None:
+        found = [locator.locate(pixels) for locator in self._locators.values()]
+        fusion = self.card.fusion
+        if fusion is not None and found:
+            return fuse(found, fusion.weights, iou=fusion.iou, least_score=fusion.least_score, most=fusion.most)
+        return found[0] if found else None
+
     def _check_golden(self, bundle: Bundle, source: str) -> None:
         golden = bundle.card.golden
         try:
-            found = self.inspect(bundle.members[golden.file]).probs
+            pixels = decode_image(bundle.members[golden.file])
+            found = {file: locator.top_scores(pixels) for file, locator in self._locators.items()}
+            expected = {file: np.array(golden.scores[file]) for file in found}
+            if self._classifier is not None:
+                found["probs"], expected["probs"] = self._classifier.classify(pixels), np.array(golden.probs)
         except (DataError, ModelError) as error:
             raise ModelError(f"{source}: its golden image cannot be inspected: {error}") from error
-        expected = np.array(golden.probs)
-        if found is None or np.abs(found - expected).max() > golden.tolerance:
-            raise ModelError(
-                f"{source}: on its golden image this machine gives {found}, the card says {expected}. "
-                "Upgrade onnxruntime, or train the bundle anew on this machine."
-            )
+        for name, answer in found.items():
+            _check_answer(source, answer, expected[name], golden.tolerance)
+
+
+def _without(card: Card, tasks: Sequence[Task]) -> UsageError:
+    having = ", ".join(sorted({part.task for part in card.parts}))
+    return UsageError(
+        f"Bundle '{card.name}': expected a part that can {' or '.join(tasks) or 'do something'}, found only what can "
+        f"{having}. Ask for that, or use another bundle."
+    )
+
+
+def _seeing(part: Part, views: Views | None) -> Part:
+    """The part with another number of views."""
+    if views is None or part.detection is None:
+        return part
+    return part.model_copy(update={"detection": part.detection.model_copy(update={"views": views})})
+
+
+def _check_answer(source: str, found: NDArray[np.float32], expected: NDArray[np.float64], tolerance: float) -> None:
+    """Refuse a machine that computes something else than the one that wrote the card."""
+    if found.shape != expected.shape or not (np.abs(found - expected) <= tolerance).all():
+        raise ModelError(
+            f"{source}: on its golden image this machine gives {found}, the card says {expected}. "
+            "Use the backend onnxruntime, upgrade it, or train the bundle anew on this machine."
+        )
 
 
 def packaged_bundle() -> Path:

@@ -6,7 +6,7 @@ return new ones, and draw from a generator on the CPU, so that the draws are the
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -41,11 +41,16 @@ class AugmentConfig:
     cutout: float = 0.25
 
 
-def of_strength(strength: float) -> AugmentConfig:
-    """The default changes, each ``strength`` times as far; 0 changes nothing."""
+def of_strength(strength: float, *, spatial: bool = True) -> AugmentConfig:
+    """The default changes, each ``strength`` times as far; 0 changes nothing.
+
+    Without ``spatial``, what would move a box or hide what it holds is left out.
+    """
     base = AugmentConfig()
+    if not spatial:
+        base = replace(base, dihedral=False, zoom=0.0, stretch=0.0, cutout=0.0)
     return AugmentConfig(
-        dihedral=strength > 0,
+        dihedral=base.dihedral and strength > 0,
         zoom=min(0.9, base.zoom * strength),
         stretch=min(0.9, base.stretch * strength),
         brightness=base.brightness * strength,

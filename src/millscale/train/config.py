@@ -14,8 +14,18 @@ DEFAULT_NETWORK = "millscale_s"
 """The one that ships inside the package: nothing has to be fetched."""
 
 
+class _Checked:
+    """A frozen configuration that refuses values which make no sense."""
+
+    def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
+        """Refuse a value of the field ``name`` for which ``holds`` does not."""
+        value = getattr(self, name)
+        if not holds(value):
+            raise UsageError(f"{name}: expected {expected}, found {value!r}. Set it with --set {name}=….")
+
+
 @dataclass(frozen=True)
-class ClassifierConfig:
+class ClassifierConfig(_Checked):
     """Options of training a network to classify images.
 
     Attributes:
@@ -76,12 +86,6 @@ class ClassifierConfig:
         for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
             self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)
 
-    def _check(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
-        """Refuse a value of the field ``name`` for which ``holds`` does not."""
-        value = getattr(self, name)
-        if not holds(value):
-            raise UsageError(f"{name}: expected {expected}, found {value!r}. Set it with --set {name}=….")
-
 
 @dataclass(frozen=True)
 class FinetuneConfig(ClassifierConfig):
@@ -115,3 +119,71 @@ class ScratchConfig(ClassifierConfig):
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     augment: float = 0.5
+
+
+@dataclass(frozen=True)
+class DetectorConfig(_Checked):
+    """Options of training a detector.
+
+    Attributes:
+        detector: a name in ``millscale.train.detectors``: "yolo_n" for a processor, "yolo_s", "faster_rcnn",
+            "ssd", "ssdlite".
+        pretrained: start from public weights, which want their file in ``MILLSCALE_WEIGHTS``.
+        size: longer side of the images the network sees, in pixels, a multiple of its stride; 0 takes what was
+            found best for the detector on images of 200 pixels.
+        multi_scale: largest change of the size from batch to batch, a share, in [0, 1).
+        epochs: passes over the training images.
+        batch: images a step.
+        rate: highest learning rate, reached after the warm-up, then a cosine down to zero.
+        warm_up: share of all steps in which the rate rises, in [0, 1).
+        weight_decay: of AdamW, on weights but not on biases.
+        ema: decay a step of the moving average of the weights, which is what is judged and kept.
+        clip: largest norm of a step's gradient.
+        mosaic: share of the training scenes that are made of four images, in [0, 1].
+        zoom: a scene of one image is enlarged up to ``1 + zoom`` times.
+        still: share of the last epochs without mosaics, in [0, 1].
+        augment: strength of changes of exposure, sharpness and noise; 0 leaves the pixels as they are.
+        softness: how ambiguous the extent of the annotated boxes is taken to be: the deviation of their sides, as a
+            share of width and height; the YOLO family then learns a distribution as wide. 0 takes them at their word.
+        held_out_folds: how many folds are judged by a network trained without them; 0 means all. Each costs
+            one training.
+        final: "refit" trains the network of the bundle on all images, "reuse" takes the one that was trained
+            without the first fold.
+        precision: "float32", "bfloat16", or "auto", as in the other recipes.
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+    """
+
+    detector: str = "yolo_n"
+    pretrained: bool = True
+    size: int = 0
+    multi_scale: float = 0.0
+    epochs: int = 60
+    batch: int = 16
+    rate: float = 1e-3
+    warm_up: float = 0.05
+    weight_decay: float = 0.05
+    ema: float = 0.998
+    clip: float = 10.0
+    mosaic: float = 0.5
+    zoom: float = 0.4
+    still: float = 0.2
+    augment: float = 0.7
+    softness: float = 0.0
+    held_out_folds: int = 1
+    final: Final = "refit"
+    precision: Precision = "auto"
+    device: DeviceName = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            self._check(name, "1 or more", lambda count: count >= 1)
+        for name in ("size", "held_out_folds", "weight_decay", "zoom", "augment", "softness"):
+            self._check(name, "0 or more", lambda value: value >= 0)
+        for name in ("rate", "clip"):
+            self._check(name, "a number above 0", lambda value: value > 0)
+        for name in ("warm_up", "ema", "multi_scale"):
+            self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)
+        for name in ("mosaic", "still"):
+            self._check(name, "a share from 0 to 1", lambda share: 0 <= share <= 1)
+        for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
+            self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)

@@ -3,7 +3,7 @@
 import copy
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -15,7 +15,8 @@ from millscale.core.errors import ModelError
 from millscale.imaging.preprocess import Preprocess
 from millscale.runtime.backends.onnxruntime import Network
 from millscale.runtime.onnx_audit import check_onnx
-from millscale.train.network import Classifier
+from millscale.train.detection import Detector
+from millscale.train.network import Classifier, fold_batch_norm
 from millscale.train.pixels import Pixels
 
 OPSET = 17
@@ -70,17 +71,48 @@ def export_classifier(
     """
     deployed = _Deployed(copy.deepcopy(model).cpu(), preprocess, temperature).eval()
     free = {0: "n", 1: "h", 2: "w"} if any_size else {0: "n"}
+    return _exported(deployed, size, ("probs", "features"), free)
+
+
+class _DeployedDetector(nn.Module):
+    """The bundle's graph contract: images → boxes, scores."""
+
+    def __init__(self, model: Detector, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.normalise, self.model = Normalise(preprocess), model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.raw(self.normalise(images))
+
+
+def export_detector(model: Detector, preprocess: Preprocess, size: tuple[int, int]) -> bytes:
+    """The network ``images (n, h, w, 3)`` uint8 → ``boxes (n, A, 4)``, ``scores (n, A, C)``.
+
+    Args:
+        model: as trained.
+        preprocess: whose mean and deviation the graph normalises with.
+        size: (height, width), the only one that the graph takes.
+
+    Raises:
+        ModelError: torch cannot write the network, or it needs operators that a bundle may not hold.
+    """
+    deployed = _DeployedDetector(copy.deepcopy(model).cpu(), preprocess).eval()
+    fold_batch_norm(deployed)
+    return _exported(deployed, size, ("boxes", "scores"), {0: "n"})
+
+
+def _exported(network: nn.Module, size: tuple[int, int], outputs: Sequence[str], free: dict[int, str]) -> bytes:
     buffer = io.BytesIO()
     # The exporter by tracing is deprecated, but its successor needs a further package and writes no opset 17.
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            deployed,
+            network,
             (torch.zeros(2, *size, 3, dtype=torch.uint8),),
             buffer,  # type: ignore[arg-type]
             input_names=["images"],
-            output_names=["probs", "features"],
-            dynamic_axes={"images": free, "probs": {0: "n"}, "features": {0: "n"}},
+            output_names=list(outputs),
+            dynamic_axes={"images": free, **{name: {0: "n"} for name in outputs}},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -59,7 +59,8 @@ class Job(Generic[Batch]):
         steps: batches in an epoch.
         batches: the ``steps`` batches of an epoch given its number, the same ones whenever it is asked.
         loss: of the model on a batch, a scalar.
-        score: of a model in evaluation mode on data it is not trained on, larger is better.
+        score: of a model in evaluation mode on data it is not trained on, larger is better; None keeps the
+            weights of the last epoch.
         identity: of the data and all else that the weights depend on besides ``LoopConfig``.
     """
 
@@ -67,13 +68,13 @@ class Job(Generic[Batch]):
     steps: int
     batches: Callable[[int], Iterable[Batch]]
     loss: Callable[[nn.Module, Batch], Tensor]
-    score: Callable[[nn.Module], float]
+    score: Callable[[nn.Module], float] | None
     identity: str = ""
 
 
 @dataclass(frozen=True)
 class History:
-    """The score after every epoch, and the epoch whose weights were kept, counted from 0."""
+    """The score after every epoch (its number where nothing scores), and the epoch kept, counted from 0."""
 
     scores: tuple[float, ...]
     best: int
@@ -119,7 +120,8 @@ def fit(
                 _follow(average, model, config.ema, step)
                 if progress:
                     progress(step + 1, total)
-            scores.append(job.score(average.eval()))
+            average.eval()
+            scores.append(job.score(average) if job.score else float(epoch))
             if scores[-1] > max(scores[:-1], default=-math.inf):
                 best.load_state_dict(average.state_dict())
             save_checkpoint(checkpoint, _tensors(parts, optimiser), {"scores": scores, "identity": identity})

@@ -148,12 +148,8 @@ def load_weights(network: nn.Module, file: str) -> None:
     Raises:
         ModelError: the file is missing, damaged, or does not fit.
     """
-    path = _find(file)
+    path, found = _find(file), read_weights(file)
     wanted = {name: t for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: expected a safetensors file, found: {error}. Copy it again.") from error
     wrong = [name for name, t in wanted.items() if name not in found or found[name].shape != t.shape]
     if wrong:
         raise ModelError(
@@ -161,6 +157,19 @@ def load_weights(network: nn.Module, file: str) -> None:
             f"of another shape, the first '{wrong[0]}'. Give the weights of this very network."
         )
     network.load_state_dict({name: found[name] for name in wanted}, strict=False)
+
+
+def read_weights(file: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, looked for as ``load_weights`` does.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    path = _find(file)
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: expected a safetensors file, found: {error}. Copy it again.") from error
 
 
 def _find(file: str) -> Path:

@@ -103,6 +103,33 @@ def test_synth_writes_what_it_is_asked_for_and_convert_copies_it(millscale, tmp_
     assert [r.label for r in copied.records] == [r.label for r in images.records]
 
 
+def test_lists_of_names_become_a_split_file(millscale, steel, tmp_path):
+    (tmp_path / "train.txt").write_text("\n".join(steel.ids[::2]))
+    (tmp_path / "val.txt").write_text("\n".join(name.rpartition(".")[0] for name in steel.ids[1::2]))
+    lists = ["--part", f"train={tmp_path / 'train.txt'}", "--part", f"val={tmp_path / 'val.txt'}"]
+    done = millscale("data", "split", steel.source, *lists, "--out", tmp_path / "split.json", "--json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert (document["train"], document["val"]) == (list(steel.ids[::2]), list(steel.ids[1::2]))
+    assert (document["test"], document["folds"]) == ([], [])
+    assert document["leaks"] > 10
+    assert json.loads((tmp_path / "split.json").read_text(encoding="utf-8")) == document
+    (tmp_path / "val.txt").write_text("absent")
+    done = millscale("data", "split", steel.source, *lists, "--out", tmp_path / "other.json")
+    assert done.code == 3
+    assert "expected the name of one image, found 'absent', no such image" in done.err
+
+
+def test_convert_writes_boxes_in_another_layout(millscale, tmp_path):
+    millscale("data", "synth", tmp_path / "made", "--per-class", 1, "--size", 64)
+    for layout in ("voc", "coco", "yolo"):
+        done = millscale("data", "convert", tmp_path / "made", tmp_path / layout, "--to", layout)
+        assert (done.code, done.out) == (0, ""), done.err
+    drawn = [sum(len(r.boxes) for r in read(tmp_path / name).records) for name in ("made", "voc", "coco", "yolo")]
+    assert len(set(drawn)) == 1
+    assert drawn[0] >= 6
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -113,6 +140,9 @@ def test_synth_writes_what_it_is_asked_for_and_convert_copies_it(millscale, tmp_
         (["split", "DATA", "--folds", "500"], 3, "Expected at least 500 groups for 500 folds"),
         (["split", "DATA", "--seed", "-1"], 2, ""),
         (["convert", "/nowhere", "OUT"], 3, "expected a folder of images, found nothing there"),
+        (["convert", "DATA", "OUT", "--to", "yolo"], 3, "expected a data set with boxes, found none"),
+        (["convert", "DATA", "OUT", "--to", "yollo"], 2, "Unknown layout 'yollo'. Did you mean 'yolo'?"),
+        (["split", "DATA", "--part", "train"], 2, "Expected --part NAME=FILE, found 'train'"),
         (["synth", "DATA", "--size", "8"], 2, ""),
         (["synth", "OUT", "--size", "31"], 2, ""),
         (["fetch", "neu-clss"], 2, "Unknown data set or backbone 'neu-clss'. Did you mean 'neu-cls'?"),

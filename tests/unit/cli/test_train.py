@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from millscale.data.read import read
 from millscale.data.synthetic.truth import read_truth, true_overlaps
 from millscale.runtime.bundle import open_bundle
 
@@ -48,7 +49,7 @@ def test_run_json_says_what_was_done(trained, steel):
     assert run["config"]["data"] == steel.source
     assert run["config"]["seed"] == 0
     assert run["config"]["costs"] == {"escape": 10.0, "overkill": 1.0, "mislabel": 1.0, "review": 0.3}
-    assert run["dataset"]["fingerprint"] == steel.fingerprint
+    assert run["dataset"]["fingerprint"] == read(steel.source).fingerprint
     assert {"python", "numpy", "onnxruntime"} <= set(run["versions"])
     assert run["metrics"] == json.loads(trained.done.out)["metrics"]
 
@@ -90,7 +91,7 @@ def test_the_card_tells_where_the_numbers_come_from(trained, steel):
     assert card.name == "steel"
     assert card.protocol == "5-fold cross-validation, images that share pixels kept together"
     assert card.metrics == json.loads(trained.done.out)["metrics"]
-    assert card.dataset["fingerprint"] == steel.fingerprint
+    assert card.dataset["fingerprint"] == read(steel.source).fingerprint
     assert card.classes == steel.classes
     assert card.costs.review == 0.3
     assert card.licence_notes

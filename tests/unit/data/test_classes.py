@@ -1,6 +1,6 @@
 import pytest
 
-from millscale.data.classes import NEU_CLASSES, canonical_names, neu_class, prefix_of
+from millscale.data.classes import NEU_CLASSES, canonical_names, neu_class, original_stem, prefix_of
 
 SPELLINGS = {
     "crazing": ["Cr", "crazing", "Crazing", "CRAZING"],
@@ -42,3 +42,17 @@ def test_names_change_only_where_every_class_is_a_neu_class() -> None:
 )
 def test_prefix_of_a_numbered_name(stem: str, prefix: str | None) -> None:
     assert prefix_of(stem) == prefix
+
+
+@pytest.mark.parametrize(
+    ("stem", "original"),
+    [
+        ("crazing_1_jpg.rf.0a1b2c3d", "crazing_1"),
+        ("In_7_PNG.rf.ffff", "In_7"),
+        ("crazing_1.rf.0a1b", "crazing_1"),
+        ("crazing_1_jpg", "crazing_1_jpg"),
+        ("crazing_1", "crazing_1"),
+    ],
+)
+def test_the_stem_before_roboflow(stem: str, original: str) -> None:
+    assert original_stem(stem) == original

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from millscale.core.errors import DataError
-from millscale.data.convert import to_class_folders, whole_folder
+from millscale.core.errors import DataError, UsageError
+from millscale.core.types import Boxes, Problem
+from millscale.data.convert import convert, to_class_folders, to_coco, to_pascal_voc, to_yolo, whole_folder
+from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.read import read
 
 
@@ -58,3 +61,87 @@ def test_folder_with_content_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="new or empty folder"), whole_folder(tmp_path):
         pass
     assert (tmp_path / "mine").read_text() == "text"
+
+
+def annotated(folder: Path, names: list[str], classes: tuple[str, ...] = ("dent",)) -> Manifest:
+    """Images of 12 x 10 with one box each, in the split that the first folder of their name says."""
+    records = []
+    for name in names:
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("L", (12, 10), 90).save(path)
+        box = Boxes(np.array([[1, 2, 7.5, 10]], np.float32), np.array([0]), difficult=np.array([True]))
+        records.append(ImageRecord(name, path, boxes=box, split=name.partition("/")[0]))
+    return Manifest(tuple(records), classes, str(folder))
+
+
+def test_voc_as_written(tmp_path: Path) -> None:
+    to_pascal_voc(annotated(tmp_path, ["train/a.png", "val/b.png"], ("dent", "none drawn")), tmp_path / "out")
+    assert (tmp_path / "out/Annotations/a.xml").read_text() == (
+        "<annotation>\n\t<filename>a.png</filename>\n\t<size>\n\t\t<width>12</width>\n\t\t<height>10</height>\n\t</size>"
+        "\n\t<object>\n\t\t<name>dent</name>\n\t\t<difficult>1</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>2</xmin>"
+        "\n\t\t\t<ymin>3</ymin>\n\t\t\t<xmax>7.5</xmax>\n\t\t\t<ymax>10</ymax>\n\t\t</bndbox>\n\t</object>\n</annotation>\n"
+    )
+    assert (tmp_path / "out/ImageSets/Main/val.txt").read_text() == "b\n"
+    assert (tmp_path / "out/classes.txt").read_text() == "dent\nnone drawn\n"
+
+
+def test_coco_as_written(tmp_path: Path) -> None:
+    to_coco(annotated(tmp_path, ["train/a.png", "val/a.png"]), tmp_path / "out")
+    assert (tmp_path / "out/val/a.png").is_file()
+    text = (tmp_path / "out/annotations/instances_val.json").read_text()
+    assert '{"id": 1, "file_name": "a.png", "width": 12, "height": 10}' in text
+    box = '"image_id": 1, "category_id": 1, "bbox": [1, 2, 6.5, 8], "area": 52, "iscrowd": 1, "segmentation": []'
+    assert f'{{"id": 1, {box}}}' in text
+
+
+def test_yolo_as_written(tmp_path: Path) -> None:
+    to_yolo(annotated(tmp_path, ["train/a.png", "val/a.png"], ("dent", "no")), tmp_path / "out")
+    label = (tmp_path / "out/labels/val/a.txt").read_text()
+    assert label == "0 0.3541666667 0.6000000000 0.5416666667 0.8000000000\n"
+    assert (tmp_path / "out/difficult.txt").read_text() == "labels/train/a.txt:1\nlabels/val/a.txt:1\n"
+    yaml = (tmp_path / "out/data.yaml").read_text()
+    assert yaml == "train: images/train\nval: images/val\nnames:\n  0: dent\n  1: 'no'\n"
+
+
+@pytest.mark.parametrize("layout", ["voc", "coco", "yolo"])
+def test_what_is_written_is_recognised(layout: str, tmp_path: Path) -> None:
+    written = convert(annotated(tmp_path, ["train/a.png", "val/b.png"]), tmp_path / "out", layout)
+    again = read(tmp_path / "out")
+    assert again.fingerprint == written.fingerprint
+    assert [record.split for record in again.records] == ["train", "val"]
+
+
+@pytest.mark.parametrize("layout", ["voc", "coco", "yolo"])
+@pytest.mark.parametrize(
+    ("names", "classes", "message"),
+    [
+        (["train/a.png", "train/A.jpg"], ("dent",), "differ before their ending"),
+        (["train/a.png"], ("de\nnt",), "printable"),
+        (["train/a.png"], (" dent",), "none blank"),
+        ([], ("dent",), "found none in 0 images"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(
+    layout: str, names: list[str], classes: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    images = annotated(tmp_path, names, classes)
+    with pytest.raises(DataError, match=message):
+        convert(images, tmp_path / "out", layout)
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_annotations_that_cannot_be_used_are_refused_or_skipped(tmp_path: Path) -> None:
+    sound = annotated(tmp_path, ["train/a.png", "train/b.png"])
+    bad = Problem("box_inverted", "b.xml:3", "inverted", "mend", blocking=True, image="train/b.png")
+    images = replace(sound, problems=(bad,))
+    with pytest.raises(DataError, match=r"found 1 that cannot: b\.xml:3: inverted"):
+        convert(images, tmp_path / "out", "voc")
+    assert not (tmp_path / "out").exists()
+    assert convert(images, tmp_path / "out", "voc", skip_bad=True).ids == ("JPEGImages/a.png",)
+
+
+def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Unknown layout 'coc'\. Did you mean 'coco'"):
+        convert(annotated(tmp_path, ["train/a.png"]), tmp_path / "out", "coc")

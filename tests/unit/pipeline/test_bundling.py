@@ -8,8 +8,8 @@ from millscale.data.split import split
 from millscale.learn.probe import ProbeConfig, train_probe
 from millscale.learn.recipe import Task
 from millscale.metrics.predictions import PredictionTable
-from millscale.pipeline.bundling import PARITY, bundle_of, check_bundle
 from millscale.pipeline.config import TrainConfig
+from millscale.pipeline.tasks.classify import PARITY, bundle_of, check_bundle
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.inspector import Inspector
 

@@ -20,7 +20,7 @@ def interleaved(images: ms.Manifest, folds: int = 3) -> Split:
 def test_a_given_split_that_leaks_is_called_so(steel, tiny_path, tmp_path):
     folds = interleaved(steel)
     options = {"backbone": str(tiny_path), "head": "lda"}
-    run = train(steel, folds=folds, options=options, out=tmp_path / "run")
+    run = train(steel, folds=folds, task="classify", options=options, out=tmp_path / "run")
     home = {name: k for k, fold in enumerate(folds.folds) for name in fold}
     held = Counter((record.group, home[record.id]) for record in run.manifest.records)
     places = Counter(group for group, _ in held)
@@ -38,4 +38,4 @@ def test_an_image_in_two_folds_is_refused(steel, tiny_path, tmp_path):
     given = interleaved(steel)
     twice = replace(given, folds=(given.folds[0] + given.folds[1][:1], *given.folds[1:]))
     with pytest.raises(DataError, match=r"hold each of the 72 images once, found 1 that it lacks, adds or repeats"):
-        train(steel, folds=twice, options={"backbone": str(tiny_path)}, out=tmp_path / "run")
+        train(steel, folds=twice, task="classify", options={"backbone": str(tiny_path)}, out=tmp_path / "run")

@@ -7,7 +7,7 @@ import pytest
 
 from millscale.core.types import Problem
 from millscale.report.html import write_report
-from millscale.report.page import leak_statement, percent
+from millscale.report.frame import leak_statement, percent
 from millscale.report.report import AuditSummary, Protocol
 
 

@@ -33,8 +33,8 @@ def class_problems(manifest: Manifest, groups: Mapping[str, str], unreadable: Se
     lost = set(unreadable)
     held: dict[str, list[str]] = defaultdict(list)
     for record in manifest.records:
-        if record.label is not None and record.id not in lost:
-            held[record.label].append(groups[record.id])
+        for name in manifest.shown(record) if record.id not in lost else ():
+            held[name].append(groups[record.id])
     found = (_class_problem(name, held[name]) for name in manifest.classes)
     return [problem for problem in found if problem and (problem.code, problem.path) not in told]
 

@@ -2,5 +2,5 @@
 
 A format module offers ``DESCRIPTION: str``, ``PRIORITY: int`` (the higher is asked first),
 ``matches(root) -> bool`` (looks at names, opens no image) and ``read(root) -> Manifest`` (opens headers,
-decodes no pixel).
+decodes no pixel but a mask's). One that can also be written offers ``write(manifest, folder)``.
 """

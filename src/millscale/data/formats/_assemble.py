@@ -1,7 +1,7 @@
 """From files with labels to a manifest: headers checked, names made canonical, classes reported on."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -51,7 +51,7 @@ def assemble(source: Path, content: Scan, images: Sequence[Labelled], classes: I
         *no_class(content, left_out),
         *not_images(content, content.others),
         *same_names(content, images),
-        *small_classes(records, sorted(set(names.values()))),
+        *small_classes(Counter(r.label for r in records if r.label), sorted(set(names.values()))),
     ]
     return Manifest(tuple(records), tuple(sorted(set(names.values()))), str(source), tuple(problems))
 
@@ -100,12 +100,11 @@ def same_names(content: Scan, images: Sequence[Labelled]) -> list[Problem]:
     return [Problem("same_name", str(content.root), message, "Keep one of each, if they are the same picture.")]
 
 
-def small_classes(records: Sequence[ImageRecord], classes: Sequence[str]) -> list[Problem]:
-    """Classes with no usable image, and with a single one."""
-    counts = Counter(record.label for record in records)
+def small_classes(counts: Mapping[str, int], classes: Sequence[str]) -> list[Problem]:
+    """Classes with no usable image, and with a single one, given the images of each."""
     problems = []
     for name in classes:
-        if counts[name] == 0:
+        if not counts.get(name):
             message, fix = f"class '{name}' has no usable image", "Add images, or remove the folder."
             problems.append(Problem("empty_class", name, message, fix))
         elif counts[name] == 1:

@@ -1,58 +1,124 @@
-"""Pascal VOC annotation files: boxes 1-based and inclusive there, half-open and 0-based here.
+"""One Pascal VOC annotation file: boxes 1-based and inclusive there, half-open and 0-based here.
 
 M. Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJCV 88 (2010).
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from typing import Any
+from xml.etree import ElementTree as ET
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
-from millscale.core.errors import DataError
+from millscale.data.formats._drawn import AnnotationError, DrawnBox, finite
+
+_EXPECTED = "Pascal VOC XML"
 
 
 @dataclass(frozen=True)
-class VocBox:
-    """One annotated object.
+class VocFile:
+    """What one file says.
 
     Attributes:
-        name: class as the file spells it.
-        xyxy: left, top, right, bottom, half-open pixels of the image, as annotated (not clipped).
-        difficult: the annotator's mark.
+        boxes: its objects, in order.
+        size: (width, height) that it declares, or None.
+        filename: the image that it names, possibly empty.
+        filename_place: ``file:line`` of that name.
     """
 
-    name: str
-    xyxy: tuple[float, float, float, float]
-    difficult: bool
+    boxes: tuple[DrawnBox, ...]
+    size: tuple[int, int] | None
+    filename: str
+    filename_place: str
 
 
-def read_voc(path: Path) -> list[VocBox]:
-    """The objects of one annotation file, in its order.
+def read_voc(path: Path) -> VocFile:
+    """Parse one annotation file.
 
     Raises:
-        DataError: not well-formed, or an object lacks its name or a number of its box.
+        AnnotationError: not well-formed, with entities, or an object lacks its name or a finite number of its box.
     """
+    builder = _LineBuilder()
+    parser = DefusedXMLParser(target=builder)
+    builder.expat = parser.parser
     try:
-        root = fromstring(path.read_bytes())
-        return [_box(item) for item in root.iter("object")]
-    except (ParseError, DefusedXmlException, OSError, ValueError) as error:
-        raise DataError(f"{path}: expected Pascal VOC XML, found: {error}. Correct or remove it.") from error
+        parser.feed(path.read_bytes())
+        root = parser.close()
+    except ET.ParseError as error:
+        raise AnnotationError(f"{path}:{error.position[0]}", _EXPECTED, error) from error
+    except DefusedXmlException as error:
+        raise AnnotationError(f"{path}:{builder.expat.CurrentLineNumber}", _EXPECTED, error) from error
+    except (OSError, LookupError, ValueError) as error:
+        raise AnnotationError(str(path), _EXPECTED, error) from error
+    return _parsed(root, path, builder.lines)
 
 
-def _box(item: Element) -> VocBox:
-    left, top, right, bottom = (_number(item, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax"))
+def write_voc(path: Path, image: str, size: tuple[int, int], boxes: Sequence[DrawnBox]) -> None:
+    """Write one annotation file, which `read_voc` reads back without loss; corners are whole numbers where they can be.
+
+    Args:
+        image: the image's file name.
+        size: its (width, height).
+        boxes: ``place`` is not written.
+    """
+    root = ET.Element("annotation")
+    ET.SubElement(root, "filename").text = image
+    frame = ET.SubElement(root, "size")
+    for key, value in zip(("width", "height"), size, strict=True):
+        ET.SubElement(frame, key).text = str(value)
+    for box in boxes:
+        _append(root, box)
+    ET.indent(root, "\t")
+    path.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
+
+
+class _LineBuilder(ET.TreeBuilder):
+    """Builds the tree and remembers the line on which each element begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[ET.Element, int] = {}
+        self.expat: Any = None
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
+        element = super().start(tag, attrs)
+        self.lines[element] = self.expat.CurrentLineNumber
+        return element
+
+
+def _parsed(root: ET.Element, path: Path, lines: dict[ET.Element, int]) -> VocFile:
+    boxes = tuple(_box(item, f"{path}:{lines[item]}") for item in root.iter("object"))
+    name = root.find("filename")
+    place = str(path) if name is None else f"{path}:{lines[name]}"
+    return VocFile(boxes, _size(root), (root.findtext("filename") or "").strip(), place)
+
+
+def _size(root: ET.Element) -> tuple[int, int] | None:
+    """The declared size; None where it is missing, no number, or 0, as some tools write when they do not know it."""
+    try:
+        width, height = (int(root.findtext(f"size/{key}") or 0) for key in ("width", "height"))
+    except ValueError:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _box(item: ET.Element, place: str) -> DrawnBox:
+    texts = [item.findtext(f"bndbox/{key}") or "" for key in ("xmin", "ymin", "xmax", "ymax")]
+    left, top, right, bottom = finite(texts, place, "an object with the numbers xmin, ymin, xmax and ymax in bndbox")
     name = (item.findtext("name") or "").strip()
     if not name:
-        raise ValueError("an object without a name")
+        raise AnnotationError(place, "an object with a name", "none")
     difficult = (item.findtext("difficult") or "0").strip() == "1"
-    return VocBox(name, (left - 1, top - 1, right, bottom), difficult)
+    return DrawnBox(name, (left - 1, top - 1, right, bottom), difficult, place)
 
 
-def _number(item: Element, key: str) -> float:
-    value = float(item.findtext(key) or "nan")
-    if not math.isfinite(value):
-        raise ValueError(f"an object without a number in {key}")
-    return value
+def _append(root: ET.Element, box: DrawnBox) -> None:
+    item = ET.SubElement(root, "object")
+    ET.SubElement(item, "name").text = box.name
+    ET.SubElement(item, "difficult").text = str(int(box.difficult))
+    frame = ET.SubElement(item, "bndbox")
+    left, top, right, bottom = box.xyxy
+    for key, value in zip(("xmin", "ymin", "xmax", "ymax"), (left + 1, top + 1, right, bottom), strict=True):
+        ET.SubElement(frame, key).text = str(int(value)) if value.is_integer() else repr(value)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from millscale.data.formats._assemble import assemble, by_folder, class_folders
+from millscale.data.formats._mask_files import masks_beside, with_masks, without
 from millscale.data.formats._scan import Scan, narrowed, placed, scan
 from millscale.data.manifest import Manifest
 
@@ -17,13 +18,15 @@ def matches(root: Path) -> bool:
 
 
 def read(root: Path) -> Manifest:
-    """The folder's manifest; labels are the names of the class folders.
+    """The folder's manifest; labels are the names of the class folders. A mask beside its image is the record's mask.
 
     Raises:
         DataError: ``root`` is not a folder.
     """
     content = _content(root)
-    return assemble(root, content, by_folder(content), class_folders(content))
+    masks = masks_beside(content)
+    pictures = without(content, masks)
+    return with_masks(assemble(root, pictures, by_folder(pictures), class_folders(pictures)), content, masks)
 
 
 def _content(root: Path) -> Scan:

@@ -3,6 +3,7 @@
 from millscale.learn.probe import ProbeConfig as Config
 from millscale.learn.probe import train_probe as run
 
+TASK = "classify"
 DESCRIPTION = "linear head on frozen features; no torch, a minute on two cores"
 
-__all__ = ["DESCRIPTION", "Config", "run"]
+__all__ = ["DESCRIPTION", "TASK", "Config", "run"]

@@ -4,9 +4,10 @@ from millscale.learn.recipe import Task, Trained
 from millscale.train.config import ScratchConfig as Config
 from millscale.train.installed import require_train_floor
 
+TASK = "classify"
 DESCRIPTION = "a small network from random weights, the baseline; needs torch, minutes on two cores"
 
-__all__ = ["DESCRIPTION", "Config", "run"]
+__all__ = ["DESCRIPTION", "TASK", "Config", "run"]
 
 
 def run(task: Task, config: Config) -> Trained:

@@ -1,29 +1,54 @@
-"""Precision and recall of each class with their intervals."""
+"""Two numbers of each class with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from millscale.metrics.evaluation import ClassificationMetrics
+from millscale.metrics.classification import Floats
 from millscale.report.figures.lettering import columns, lettering, shorten
 from millscale.report.figures.style import ACCENT, INK, MUTED, RIGHT, RULE, chart
 
-_SERIES = (("recall", ACCENT, -0.14), ("precision", RIGHT, 0.14))
+_LOOKS = ((ACCENT, -0.14), (RIGHT, 0.14))
 
 
-def draw_per_class(metrics: ClassificationMetrics) -> Figure:
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One number of each class.
+
+    Attributes:
+        key: of its intervals, which are filed as ``key/<class>``.
+        label: what the legend says.
+        values: ``(C,)`` in [0, 1], NaN where undefined.
+    """
+
+    key: str
+    label: str
+    values: Floats
+
+
+def draw_per_class(
+    classes: Sequence[str], series: Sequence[Series], intervals: Mapping[str, tuple[float, float]]
+) -> Figure:
     """A dot and its 95 % interval per class; the axis starts where the lowest interval does.
 
     Dots rather than bars: a bar must start at zero, where 98 % and 100 % look the same.
+
+    Args:
+        classes: C names.
+        series: one or two numbers of each class.
+        intervals: 95 % intervals by ``key/<class>``, NaN where undefined.
     """
-    style = lettering(metrics.classes)
+    style = lettering(classes)
     names = [shorten(name, 30) for name in style.names]
     figure = chart(6.2 + 0.05 * max(map(columns, names)), 1.3 + 0.42 * len(names))
     axes = figure.add_subplot()
     lowest = 1.0
-    for key, color, shift in _SERIES:
-        for i, name in enumerate(metrics.classes):
-            low, high = metrics.intervals[f"{key}/{name}"]
+    for one, (color, shift) in zip(series, _LOOKS, strict=False):
+        for i, name in enumerate(classes):
+            low, high = intervals[f"{one.key}/{name}"]
             if np.isfinite(low):
                 lowest = min(lowest, low)
                 axes.plot(
@@ -34,8 +59,7 @@ def draw_per_class(metrics: ClassificationMetrics) -> Figure:
                     alpha=0.45,
                     solid_capstyle="butt",
                 )
-        values = getattr(metrics.per_class, key)
-        axes.scatter(values, np.arange(len(names)) + shift, s=30, color=color, zorder=3, label=key)
+        axes.scatter(one.values, np.arange(len(names)) + shift, s=30, color=color, zorder=3, label=one.label)
     span = 1 - lowest
     axes.set(xlim=(max(-0.01, lowest - 0.06 * span), 1 + 0.03 * span), ylim=(len(names) - 0.4, -0.6))
     axes.set_yticks(range(len(names)), names, family=style.families, fontsize=9, color=INK, parse_math=False)

@@ -1,0 +1,104 @@
+"""Train the detectors that the tables report, one at a time; needs MILLSCALE_DATA/neu-det and MILLSCALE_WEIGHTS.
+
+    python scripts/detectors.py kaggle yolo_n        trained and judged on the published 1440/360 split
+    python scripts/detectors.py folds yolo_n         group-clean 5-fold cross-validation
+    python scripts/detectors.py leak yolo_n --seed 0 equal training sets with and without mates of the test images
+
+Each run keeps its checkpoints in ``runs/detectors`` and goes on from them. What it leaves for ``python -m benchmarks
+detection`` is small: the boxes found, image by image, and the card, in ``benchmarks/predictions``.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import millscale as ms
+from millscale.data.leak_sets import leak_sets
+from millscale.data.leaks import read_parts
+from millscale.data.manifest import Manifest
+from millscale.data.split import named_split
+from millscale.pipeline.audited import audited
+from millscale.pipeline.config import TrainConfig
+from millscale.pipeline.run import write_json
+from millscale.pipeline.train import train
+
+ROOT = Path(__file__).parent.parent
+RUNS, PREDICTIONS, BUNDLES = ROOT / "runs/detectors", ROOT / "benchmarks/predictions", ROOT / "benchmarks/bundles"
+NOTES = (
+    "Trained by the millscale project on NEU-DET (Song & Yan 2013), whose owners state no licence; no NEU image is "
+    "inside. Use on NEU-like hot-rolled strip; measure on your own images before you trust it."
+)
+LEAK_TEST = 240
+COMMITTED = "yolo_n--kaggle1440"
+"""The run whose bundle is kept, so that anyone can score it again; it is also the packaged detector."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("split", choices=("kaggle", "folds", "leak"))
+    parser.add_argument("detector")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="options")
+    given = parser.parse_args()
+    data = Path(os.environ.get("MILLSCALE_DATA", "")) / "neu-det"
+    if not data.is_dir():
+        raise SystemExit("Set MILLSCALE_DATA to the folder that holds neu-det.")
+    images = ms.read(data)
+    options: dict[str, Any] = dict(option.split("=", 1) for option in given.options)
+    options |= {"detector": given.detector, "final": "reuse", "held_out_folds": 0}
+    config = TrainConfig(str(data), task="detect", options=options, seed=given.seed, licence_notes=NOTES)
+    for name, split in _splits(given.split, data, images, given.seed).items():
+        _run(images, replace(config, split=split), f"{given.detector}--{name}")
+
+
+def _splits(kind: str, data: Path, images: Manifest, seed: int) -> dict[str, str | None]:
+    """Name → split file, or None where folds are made."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    if kind == "folds":
+        return {f"folds-seed{seed}": None}
+    groups = audited(images, _tell).groups
+    if kind == "kaggle":
+        lists = {part: data / f"splits/kaggle1440-360_{part}.txt" for part in ("train", "val")}
+        parts = {"kaggle1440": read_parts(lists, images)}
+    else:
+        found = leak_sets(images.with_groups(groups), LEAK_TEST, seed)
+        parts = {
+            f"{name}-seed{seed}": {"train": train_ids, "test": found.test}
+            for name, train_ids in (("leaky", found.leaky), ("clean", found.clean))
+        }
+    files = {}
+    for name, part in parts.items():
+        file = RUNS / f"{name}.json"
+        named_split(images, part, groups).save(file)
+        files[name] = str(file)
+    return files
+
+
+def _run(images: Manifest, config: TrainConfig, name: str) -> None:
+    run = train(images, replace(config, name=name), RUNS / name, progress=_tell)
+    PREDICTIONS.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run.folder / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
+    card = run.bundle.card.model_dump(mode="json")
+    write_json(PREDICTIONS / f"{name}.card.json", {**card, "seconds": run.document["seconds"]})
+    if name == COMMITTED:
+        BUNDLES.mkdir(exist_ok=True)
+        run.bundle.save(BUNDLES / "neu-det-nano-kaggle1440.millscale")
+    print(f"{name}: mAP50 {run.metrics.map50:.1%}, mAP50-95 {run.metrics.map50_95:.1%}")
+
+
+_last = [""]
+
+
+def _tell(what: str, done: int, total: int) -> None:
+    line = f"{what}: {100 * done // max(total, 1)} %"
+    if line != _last[0]:
+        _last[0] = line
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""``millscale ensemble``."""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from millscale.cli.evaluate import one_of
+from millscale.cli.output import emit, failing_clearly, say
+
+
+def ensemble(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Two or more .millscale files.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("ensemble.millscale"),
+    weights: Annotated[str | None, typer.Option(help="Of each detector, such as 1,2; by default all alike.")] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Views of each image that every detector fuses: 1, 2, 4, 8.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Join bundles of the same classes: detectors, whose boxes are fused, or a classifier and a detector."""
+    with failing_clearly():
+        from millscale.pipeline.ensemble import ensemble as join
+        from millscale.runtime.card import Views
+
+        made = join(bundles, out.stem, weights=_numbers(weights), views=one_of("--views", views, get_args(Views)))
+        path = made.save(out)
+        if as_json:
+            emit({"bundle": str(path), "parts": [part.file for part in made.card.parts]})
+            return
+        for part in made.card.parts:
+            say(f"{part.task:<9}{part.file}")
+        say(f"Bundle  {path} ({path.stat().st_size / 2**20:.1f} MB). Next: millscale evaluate {path} DIR")
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    from millscale.core.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--weights: expected numbers such as 1,2,1, found '{text}'.") from error

@@ -1,0 +1,121 @@
+"""From images and their annotations to a manifest: labels, canonical names, audited boxes."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from millscale.core.types import Problem
+from millscale.data.classes import canonical_names, neu_class, original_stem, prefix_of
+from millscale.data.formats._assemble import Labelled, not_images, readable_records, same_names, small_classes
+from millscale.data.formats._box_audit import audited_boxes
+from millscale.data.formats._drawn import Annotation, DrawnBox
+from millscale.data.formats._pairing import class_folders_of, split_of
+from millscale.data.formats._scan import Scan, narrowed, scan
+from millscale.data.manifest import ImageRecord, Manifest
+from millscale.imaging.decode import read_size
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """What a format found in a folder.
+
+    Attributes:
+        images: the pictures, below the folder.
+        annotations: of those that have one.
+        used: the files that are neither pictures nor passed over: annotations, lists, class names.
+        classes: names declared besides those drawn.
+        splits: of images whose folders do not say it.
+        problems: what was found so far.
+    """
+
+    images: Sequence[PurePosixPath]
+    annotations: Mapping[PurePosixPath, Annotation]
+    used: frozenset[PurePosixPath]
+    classes: Sequence[str] = ()
+    splits: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
+
+
+def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> Manifest:
+    """The manifest with boxes.
+
+    The label of an image is its class folder's name; else its file's prefix (``crazing_1``) where every image has
+    a NEU one; else the class of most of its boxes; else None, as of an image that shows nothing.
+    """
+    drawn = {box.name for annotation in found.annotations.values() for box in annotation.boxes or ()}
+    labels = _labels(found, drawn.union(found.classes))
+    names = canonical_names(sorted(drawn.union(found.classes, filter(None, labels.values()))))
+    classes = tuple(sorted(set(names.values())))
+    images = [Labelled(i, names.get(labels[i] or ""), found.splits.get(i) or split_of(i)) for i in found.images]
+    records, lost = readable_records(content, images)
+    checked, wrong = _checked(records, found.annotations, names, classes)
+    manifest = Manifest(tuple(checked), classes, str(source))
+    problems = [
+        *content.problems,
+        *found.problems,
+        *lost,
+        *wrong,
+        *not_images(content, [path for path in content.others if path not in found.used]),
+        *same_names(content, images),
+        *small_classes(Counter(name for record in checked for name in manifest.shown(record)), classes),
+    ]
+    return replace(manifest, problems=tuple(problems))
+
+
+def annotated_content(root: Path, needed: frozenset[str] = frozenset()) -> Scan:
+    """The folder's content below its needless top folders, unless files ``needed`` (by ending) lie above them.
+
+    Raises:
+        DataError: ``root`` is not a folder.
+    """
+    whole = scan(root)
+    inner = narrowed(whole, to_images=False)
+    above = len(whole.others) - len(inner.others)
+    kept = sum(path.suffix.lower() in needed for path in inner.others)
+    listed = sum(path.suffix.lower() in needed for path in whole.others)
+    return whole if above and listed > kept else inner
+
+
+def _checked(
+    records: Sequence[ImageRecord],
+    annotations: Mapping[PurePosixPath, Annotation],
+    names: Mapping[str, str],
+    classes: Sequence[str],
+) -> tuple[list[ImageRecord], list[Problem]]:
+    checked, problems = [], []
+    for record in records:
+        annotation = annotations.get(PurePosixPath(record.id))
+        if annotation is None:
+            checked.append(record)
+            continue
+        boxes, wrong = audited_boxes(record, annotation, read_size(record.path), names, classes)
+        checked.append(replace(record, boxes=boxes, mask=annotation.mask))
+        problems += wrong
+    return checked, problems
+
+
+def _labels(found: AnnotatedImages, classes: set[str]) -> dict[PurePosixPath, str | None]:
+    folders = _class_folders(found.images, classes)
+    prefixes = {image: prefix_of(original_stem(image.stem)) for image in found.images}
+    named = all(neu_class(name or "") for name in (*prefixes.values(), *classes))
+    labels: dict[PurePosixPath, str | None] = {}
+    for image in found.images:
+        annotation = found.annotations.get(image)
+        by_name = prefixes[image] if named else _majority((annotation and annotation.boxes) or ())
+        labels[image] = folders.get(image) or by_name
+    return labels
+
+
+def _class_folders(images: Sequence[PurePosixPath], classes: Iterable[str]) -> dict[PurePosixPath, str]:
+    """The class folder of each image that lies in one; none where no folder names a class of the annotations."""
+    folders = {image: own[-1] for image in images if (own := class_folders_of(image))}
+    known = {neu_class(name) or name for name in classes}
+    meant = {neu_class(folder) or folder for folder in folders.values()}
+    return folders if meant & known or not known else {}
+
+
+def _majority(boxes: Sequence[DrawnBox]) -> str | None:
+    """The class of most boxes; of equally many, the one annotated first."""
+    counts = Counter(box.name for box in boxes)
+    return counts.most_common(1)[0][0] if counts else None

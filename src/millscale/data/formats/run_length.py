@@ -1,0 +1,209 @@
+"""Run-length CSV, as the Severstal steel competition ships: ``train.csv`` beside folders of images.
+
+Columns ``ImageId,ClassId,EncodedPixels`` or ``ImageId_ClassId,EncodedPixels``; a value is "start length start
+length …", starts counted from 1 down the columns of the image. Each connected part of an image's class is a box;
+classes are called as the file calls them ("1" … "4"). Images that no row lists are free of defects where their folder
+holds listed ones, and not annotated elsewhere (``test_images``).
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core.errors import DataError
+from millscale.core.types import Problem
+from millscale.data.formats._annotated import AnnotatedImages, annotated_content, annotated_manifest
+from millscale.data.formats._drawn import (
+    Annotation,
+    AnnotationError,
+    DrawnBox,
+    no_annotation,
+    no_image,
+    read_text,
+    unreadable,
+)
+from millscale.data.formats._scan import Scan
+from millscale.data.manifest import Manifest
+from millscale.data.masks import boxes_of_mask
+from millscale.imaging.decode import read_size
+
+DESCRIPTION = "run-length CSV (Severstal): train.csv with ImageId,ClassId,EncodedPixels beside folders of images"
+PRIORITY = 80
+
+_TOGETHER = ["ImageId_ClassId", "EncodedPixels"]
+_APART = ["ImageId", "ClassId", "EncodedPixels"]
+_EXPECTED = "run-length CSV: " + " or ".join(",".join(columns) for columns in (_APART, _TOGETHER))
+_RUNS = "pairs of a start, counted from 1, and a length, all inside the image"
+
+
+def matches(root: Path) -> bool:
+    """Is there, with images, a CSV whose first line is Severstal's, and which is no submission to fill in?"""
+    content = _content(root)
+    return bool(content.images) and bool(_files(content))
+
+
+def read(root: Path) -> Manifest:
+    """The folder's manifest with boxes.
+
+    Raises:
+        DataError: ``root`` is not a folder.
+    """
+    content = _content(root)
+    files = _files(content)
+    rows, problems = _all_rows(content, files)
+    images = _by_name(content)
+    annotations: dict[PurePosixPath, Annotation] = {}
+    for image, own in _rows_of(rows, images).items():
+        annotations[image], wrong = _annotation(image, own, content)
+        problems += wrong
+    clean = _clean(content, annotations)
+    annotations |= {image: Annotation(str(content.root / image), ()) for image in clean}
+    found = AnnotatedImages(
+        content.images,
+        annotations,
+        used=frozenset(files),
+        classes=sorted({row.name for row in rows}),
+        problems=[
+            *problems,
+            *_taken_for_clean(content, clean),
+            *(no_image(row.place, "row") for row in rows if row.image not in images),
+            *(no_annotation(content.root / image, "row") for image in content.images if image not in annotations),
+        ],
+    )
+    return annotated_manifest(root, content, found)
+
+
+def decode_runs(text: str, size: tuple[int, int], place: str = "runs") -> NDArray[np.bool_]:
+    """The ``(H, W)`` mask of "start length start length …", starts counted from 1 down the columns.
+
+    Args:
+        size: (width, height) of the image.
+        place: stands in the message.
+
+    Raises:
+        AnnotationError: no such numbers, or a run leaves the image.
+    """
+    width, height = size
+    try:
+        numbers = np.array(text.split(), np.int64)
+    except (ValueError, OverflowError):
+        raise AnnotationError(place, _RUNS, repr(text[:60])) from None
+    if len(numbers) % 2:
+        raise AnnotationError(place, _RUNS, f"{len(numbers)} numbers")
+    starts, lengths = numbers[::2] - 1, numbers[1::2]
+    ends = starts + lengths
+    bad = (starts < 0) | (lengths < 1) | (ends > width * height) | (ends < starts)
+    if bad.any():
+        start, length = (int(values[bad][0]) for values in (starts + 1, lengths))
+        raise AnnotationError(place, _RUNS, f"the run {start} {length} in an image of {width} x {height}")
+    change = np.zeros(width * height + 1, np.int64)
+    np.add.at(change, starts, 1)
+    np.add.at(change, ends, -1)
+    columns: NDArray[np.bool_] = np.cumsum(change[:-1]).reshape(width, height) > 0
+    return columns.T
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of a CSV: the runs of one class on one image, possibly none."""
+
+    image: str
+    name: str
+    runs: str
+    place: str
+
+
+def _content(root: Path) -> Scan:
+    return annotated_content(root, needed=frozenset({".csv"}))
+
+
+def _files(content: Scan) -> list[PurePosixPath]:
+    named = [path for path in content.others if path.suffix.lower() == ".csv" and "submission" not in path.stem.lower()]
+    return [path for path in named if _first_line(content.root / path) in (_TOGETHER, _APART)]
+
+
+def _first_line(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [name.strip() for name in file.readline(200).split(",")]
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _all_rows(content: Scan, files: Sequence[PurePosixPath]) -> tuple[list[_Row], list[Problem]]:
+    rows: list[_Row] = []
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            text = read_text(content.root / path, _EXPECTED)
+        except AnnotationError as error:
+            problems.append(unreadable(error, None))
+            continue
+        for row in _rows(text, content.root / path):
+            if isinstance(row, AnnotationError):
+                problems.append(unreadable(row, None))
+            else:
+                rows.append(row)
+    return rows, problems
+
+
+def _rows(text: str, path: Path) -> Iterator[_Row | AnnotationError]:
+    lines = csv.reader(text.splitlines())
+    header = [name.strip() for name in next(lines)]
+    for values in lines:
+        place = f"{path}:{lines.line_num}"
+        if len(values) != len(header):
+            yield AnnotationError(place, ",".join(header), f"{len(values)} values")
+            continue
+        image, _, name = values[0].rpartition("_") if header == _TOGETHER else (values[0], "", values[1])
+        yield _Row(image.strip(), name.strip(), values[-1].strip(), place)
+
+
+def _by_name(content: Scan) -> dict[str, PurePosixPath]:
+    """Images by file name; of two of one name the first, so that one of them gets no boxes instead of foreign ones."""
+    names: dict[str, PurePosixPath] = {}
+    for image in content.images:
+        names.setdefault(image.name, image)
+    return names
+
+
+def _rows_of(rows: Sequence[_Row], images: Mapping[str, PurePosixPath]) -> dict[PurePosixPath, list[_Row]]:
+    own: dict[PurePosixPath, list[_Row]] = {}
+    for row in rows:
+        if row.image in images:
+            own.setdefault(images[row.image], []).append(row)
+    return own
+
+
+def _annotation(image: PurePosixPath, rows: Sequence[_Row], content: Scan) -> tuple[Annotation, list[Problem]]:
+    try:
+        size = read_size(content.root / image)
+        boxes = [box for row in rows for box in _boxes(row, size)]
+    except AnnotationError as error:
+        return Annotation(error.place, None), [unreadable(error, str(image))]
+    except DataError:  # an image that cannot be opened is reported as such
+        return Annotation(rows[0].place, None), []
+    return Annotation(rows[0].place, tuple(boxes)), []
+
+
+def _boxes(row: _Row, size: tuple[int, int]) -> Iterator[DrawnBox]:
+    if row.runs in ("", "-1"):
+        return
+    for left, top, right, bottom in boxes_of_mask(decode_runs(row.runs, size, row.place)).tolist():
+        yield DrawnBox(row.name, (left, top, right, bottom), difficult=False, place=row.place)
+
+
+def _clean(content: Scan, annotations: Mapping[PurePosixPath, Annotation]) -> list[PurePosixPath]:
+    folders = {image.parent for image in annotations}
+    return [image for image in content.images if image not in annotations and image.parent in folders]
+
+
+def _taken_for_clean(content: Scan, clean: Sequence[PurePosixPath]) -> list[Problem]:
+    if not clean:
+        return []
+    message = f"{len(clean)} images that no row lists, beside listed ones: taken as free of defects"
+    return [Problem("no_rows", str(content.root), message, "None, if that is so; else add their rows.")]

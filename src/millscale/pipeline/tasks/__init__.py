@@ -1,0 +1,80 @@
+"""What differs between tasks, one file each; the flow of ``pipeline/train`` is the same for all.
+
+A task's file offers ``NAMED_SPLITS`` (can it be judged on one given part alone?), ``usable``, ``judged``,
+``measured``, ``bundle_of``, ``check_bundle``, ``report`` and ``save_predictions``, as ``Flow`` says.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+from millscale.core import plugins
+from millscale.core.types import Image
+from millscale.data.audit.audit import Audit
+from millscale.data.manifest import Manifest
+from millscale.learn.recipe import Progress, Task
+from millscale.metrics.detection import DetectionMetrics
+from millscale.metrics.detections import DetectionTable
+from millscale.metrics.evaluation import ClassificationMetrics
+from millscale.metrics.predictions import PredictionTable
+from millscale.pipeline.config import TrainConfig
+from millscale.report.report import AuditSummary, DetectionReport, Report
+from millscale.report.report import Protocol as ReportProtocol
+from millscale.runtime.bundle import Bundle
+
+TASKS = "millscale.pipeline.tasks"
+Table = PredictionTable | DetectionTable
+Metrics = ClassificationMetrics | DetectionMetrics
+
+
+class Flow(Protocol):
+    """What a task's file offers."""
+
+    NAMED_SPLITS: bool
+
+    def usable(self, images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
+        """The images that can be trained on or judged, with their groups."""
+
+    def judged(self, task: Task, trained: Any) -> Table:
+        """What models said of the images they were not trained on."""
+
+    def measured(self, table: Any, seed: int) -> Metrics:
+        """Every number of the table."""
+
+    def bundle_of(self, task: Task, config: TrainConfig, trained: Any, metrics: Any, protocol: str) -> Bundle:
+        """The bundle of the final model."""
+
+    def check_bundle(self, bundle: Bundle, manifest: Manifest, trained: Any, progress: Progress) -> None:
+        """Refuse a bundle that does not answer as the model that was evaluated."""
+
+    def report(
+        self,
+        table: Any,
+        metrics: Any,
+        protocol: ReportProtocol,
+        title: str,
+        audit: AuditSummary,
+        mosaic: Image | None,
+        details: Mapping[str, str],
+    ) -> Report | DetectionReport:
+        """What the page shows."""
+
+    def save_predictions(self, folder: Path, table: Any) -> None:
+        """Write what was found, image by image."""
+
+
+def flow_of(task: str) -> Flow:
+    """The file of a task.
+
+    Raises:
+        UsageError: no such task.
+    """
+    module: ModuleType = plugins.load(TASKS, task)
+    return cast(Flow, module)
+
+
+def task_of(images: Manifest) -> str:
+    """The task that a data set's labels ask for: most images with drawn boxes ask for a detector."""
+    drawn = sum(record.boxes is not None and len(record.boxes) > 0 for record in images.records)
+    return "detect" if drawn > len(images) / 2 else "classify"

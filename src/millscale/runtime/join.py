@@ -1,0 +1,90 @@
+"""Several bundles as one: a classifier with a detector beside it, or several detectors whose boxes are fused.
+
+What is joined is a bundle like any other: `inspect`, `evaluate` and the station need not know.
+"""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core.errors import UsageError
+from millscale.core.version import __version__
+from millscale.imaging.decode import decode_image
+from millscale.runtime.bundle import SEEN, Bundle, make_bundle
+from millscale.runtime.card import Fusion, Part
+from millscale.runtime.locate import golden_scores
+
+Source = tuple[Bundle, Part]
+
+
+def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion | None = None) -> Bundle:
+    """One bundle with the parts of several.
+
+    It takes classes, costs and the golden image from the bundle that classifies, or from the first, and knows the
+    training images of all.
+
+    Args:
+        bundles: of the same classes, in the same order; at most one of them classifies.
+        described: fields of the card that say what the whole is and how good: name, protocol, metrics, dataset,
+            provenance, licence_notes. What is left out is as in the bundle that classifies, or the first.
+        fusion: how boxes are fused; needed exactly where there are several detectors.
+
+    Raises:
+        UsageError: no bundle, or bundles of other classes.
+        ModelError: parts that do not go together, such as two classifiers.
+    """
+    _check_classes(bundles)
+    lead = next((bundle for bundle in bundles if bundle.card.classifier), bundles[0])
+    sources = [(bundle, part) for bundle in bundles for part in bundle.card.parts]
+    names = _names(sources)
+    parts = [part.model_copy(update={"file": name}) for (_, part), name in zip(sources, names, strict=True)]
+    members = {name: bundle.members[part.file] for (bundle, part), name in zip(sources, names, strict=True)}
+    golden = lead.card.golden
+    picture = decode_image(lead.members[golden.file])
+    scores = {
+        name: golden_scores(members[name], part, picture, len(lead.card.classes))
+        for name, part in zip(names, parts, strict=True)
+        if part.task == "detect"
+    }
+    card = {
+        **lead.card.model_dump(exclude={"sha256"}),
+        "millscale_version": __version__,
+        **described,
+        "parts": [part.model_dump() for part in parts],
+        "fusion": fusion.model_dump() if fusion else None,
+        "golden": {**golden.model_dump(), "scores": scores},
+    }
+    members[golden.file] = lead.members[golden.file]
+    return make_bundle(card, members | _seen(bundles))
+
+
+def _check_classes(bundles: Sequence[Bundle]) -> None:
+    classes = {bundle.card.classes for bundle in bundles}
+    if len(classes) != 1:
+        found = "; ".join(f"{bundle.card.name}: {', '.join(bundle.card.classes)}" for bundle in bundles) or "no bundle"
+        raise UsageError(f"Join: expected bundles of the same classes in the same order, found {found}.")
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """A file for each part: the only one of its task is called by it, several are numbered."""
+    tasks = [part.task for _, part in sources]
+    stems = {"classify": "classifier", "detect": "detector"}
+    return [
+        f"{stems[task]}{f'_{tasks[: place + 1].count(task)}' if tasks.count(task) > 1 else ''}.onnx"
+        for place, task in enumerate(tasks)
+    ]
+
+
+def _seen(bundles: Sequence[Bundle]) -> dict[str, bytes]:
+    """The hashes of all training images, where any bundle keeps them."""
+    arrays: list[NDArray[np.uint64]] = [
+        np.load(BytesIO(bundle.members[SEEN]), allow_pickle=False) for bundle in bundles if SEEN in bundle.members
+    ]
+    if not arrays:
+        return {}
+    buffer = BytesIO()
+    np.save(buffer, np.unique(np.concatenate(arrays)).astype(np.uint64), allow_pickle=False)
+    return {SEEN: buffer.getvalue()}

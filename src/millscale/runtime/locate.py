@@ -1,0 +1,100 @@
+"""One detector of a bundle on one image: preprocessing, network, test-time views, decoding."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core.errors import ModelError
+from millscale.core.types import Boxes, Image
+from millscale.imaging.preprocess import Geometry, Preprocess
+from millscale.runtime.card import Detection, Part
+from millscale.runtime.detect import decode
+from millscale.runtime.fusion import fuse
+from millscale.runtime.network import Network, open_network
+from millscale.runtime.views import boxes_of_view, view_of
+
+TOP_SCORES = 10
+"""How many raw scores of the golden image a card keeps."""
+
+Raw = tuple[NDArray[np.float32], NDArray[np.float32], Geometry]
+
+
+class Locator:
+    """A detector ready to run; safe to share between threads.
+
+    Args:
+        network: ``images (n, h, w, 3)`` uint8 → ``boxes (n, A, 4)``, left, top, right, bottom in pixels of the tensor,
+            and ``scores (n, A, C)`` in [0, 1].
+        preprocess: brings an image to the network's input.
+        detection: how its raw boxes become its answer.
+        classes: C.
+
+    Raises:
+        ModelError: the network has other inputs or outputs.
+    """
+
+    def __init__(self, network: Network, preprocess: Preprocess, detection: Detection, classes: int) -> None:
+        if network.inputs != ["images"] or not {"boxes", "scores"} <= set(network.outputs):
+            raise ModelError(
+                f"{network.name}: expected input images and outputs boxes and scores, found {network.inputs} and "
+                f"{network.outputs}. Train the bundle anew."
+            )
+        self._network, self._preprocess, self._detection, self._classes = network, preprocess, detection, classes
+
+    def locate(self, image: Image) -> Boxes:
+        """The boxes of an image ``(H, W, 3)`` or ``(H, W)``, of its views fused where there are several.
+
+        Raises:
+            ModelError: the network's answer is not finite, or of other classes.
+        """
+        detection = self._detection
+        found = [self._locate_in(image, view) for view in range(detection.views)]
+        if len(found) == 1:
+            return found[0]
+        return fuse(found, least_score=detection.least_score, most=detection.most)
+
+    def top_scores(self, image: Image) -> NDArray[np.float32]:
+        """The highest raw scores, falling: what a card remembers of its golden image.
+
+        Raw, because two boxes that are equally strong may change places from machine to machine.
+        """
+        _, scores, _ = self._raw(image)
+        return np.clip(np.sort(scores, axis=None)[::-1][:TOP_SCORES], 0.0, 1.0)
+
+    def _locate_in(self, image: Image, view: int) -> Boxes:
+        seen = view_of(image, view)
+        boxes, scores, geometry = self._raw(seen)
+        found = decode(boxes, scores, self._detection, geometry, (seen.shape[0], seen.shape[1]))
+        if view == 0:
+            return found
+        return Boxes(boxes_of_view(found.xyxy, view, (image.shape[0], image.shape[1])), found.class_id, found.score)
+
+    def _raw(self, image: Image) -> Raw:
+        tensor, geometry = self._preprocess.apply(image)
+        boxes, scores = self._network.run({"images": tensor[None]}, ["boxes", "scores"])
+        if boxes.shape[:1] != (1,) or scores.ndim != 3 or scores.shape[::2] != (1, self._classes):
+            raise ModelError(
+                f"{self._network.name}: expected boxes (1, A, 4) and scores (1, A, {self._classes}), found "
+                f"{boxes.shape} and {scores.shape}. Train the bundle anew."
+            )
+        return boxes[0], scores[0], geometry
+
+
+def golden_scores(graph: bytes, part: Part, picture: Image, classes: int) -> list[float]:
+    """What the card's ``golden.scores`` must hold for a detector.
+
+    Args:
+        graph: its network.
+        part: its preprocessing and detection.
+        picture: the golden image.
+        classes: C.
+
+    Raises:
+        ModelError: the network cannot be run, or is no detector of so many classes.
+    """
+    locator = locator_of(part, open_network(graph, part.file), classes)
+    return [float(score) for score in locator.top_scores(picture)]
+
+
+def locator_of(part: Part, network: Network, classes: int) -> Locator:
+    """The detector that a part of a card describes."""
+    return Locator(network, Preprocess.from_json(part.preprocess or {}), part.detection or Detection(), classes)

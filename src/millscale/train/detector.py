@@ -1,0 +1,246 @@
+"""Train a detector, fold by fold, and hand back the final one with the boxes it finds where it never looked.
+
+Nothing is chosen on the fold held out: the rate falls to zero and the last weights, averaged, are kept.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from millscale.core.errors import DataError, UsageError
+from millscale.core.types import Boxes
+from millscale.imaging.decode import read_size
+from millscale.imaging.preprocess import Geometry, Preprocess
+from millscale.learn.recipe import Task, TrainedDetector
+from millscale.runtime.card import Detection
+from millscale.runtime.detect import decode
+from millscale.train.augment import augment, of_strength
+from millscale.train.config import DetectorConfig
+from millscale.train.detection import Detector, DetectorSpec, Targets, build_detector, detector_spec, multiply_adds
+from millscale.train.device import choose_device, choose_dtype, repeatable
+from millscale.train.export import Normalise, export_detector
+from millscale.train.loop import Job, LoopConfig, fit
+from millscale.train.pixels import prepared_pixels
+from millscale.train.scenes import SceneConfig, Source, scenes
+from millscale.train.unfold import unfold_batch_norm
+
+Rows = NDArray[np.int64]
+_CHUNK = 32
+_UNFOLDING = 256
+"""Images from which batch norms take their statistics before training."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Setup:
+    """What all trainings of one call share.
+
+    Attributes:
+        sizes: (height, width) of every original image; ``geometries``: where each lies in its tensor.
+    """
+
+    task: Task
+    config: DetectorConfig
+    spec: DetectorSpec
+    preprocess: Preprocess
+    source: Source
+    sizes: tuple[tuple[int, int], ...]
+    geometries: tuple[Geometry, ...]
+    device: torch.device
+    dtype: torch.dtype
+
+
+def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
+    """Judge a detector on held-out folds, train the final one, and write it as a graph.
+
+    Args:
+        task: the annotated images with their folds; images without boxes are background.
+        config: how to train.
+
+    Raises:
+        DataError: an image cannot be decoded, or there are too few folds.
+        ModelError: weights are missing, or training diverged.
+        UsageError: an option that does not fit the detector or the machine.
+    """
+    setup = _set_up(task, config)
+    judged: list[Boxes | None] = [None] * len(task.manifest)
+    first: Detector | None = None
+    for fold in range(_held_out(task, config)):
+        model = _train(setup, np.flatnonzero(task.folds != fold), f"fold {fold}")
+        rows = np.flatnonzero(task.folds == fold)
+        for row, boxes in zip(rows, locate(setup, model, rows), strict=True):
+            judged[row] = boxes
+        first = first or model
+    everything = np.arange(len(task.manifest))
+    final = first if config.final == "reuse" and first else _train(setup, everything, "final")
+    size = setup.preprocess.size
+    assert size is not None  # noqa: S101 - _preprocess gives one
+    return TrainedDetector(
+        boxes=tuple(judged),
+        graph=export_detector(final, setup.preprocess, size),
+        preprocess=setup.preprocess,
+        detection=Detection(),
+        details=_details(setup, final, size),
+        licence_notes=f"{config.detector}: {setup.spec.licence}.",
+        reference=tuple(locate(setup, final, everything)),
+    )
+
+
+def _set_up(task: Task, config: DetectorConfig) -> _Setup:
+    spec = detector_spec(config.detector)
+    device = choose_device(config.device)
+    preprocess = _preprocess(task, config, spec)
+    pixels = prepared_pixels(task.manifest, preprocess, task.folder, task.progress)
+    sizes, geometries = [], []
+    for record in task.manifest.records:
+        width, height = read_size(record.path)
+        sizes.append((height, width))
+        geometries.append(preprocess.apply(np.zeros((height, width), np.uint8))[1])
+    boxes = [
+        _in_tensor(record.boxes, geometry) for record, geometry in zip(task.manifest.records, geometries, strict=True)
+    ]
+    dtype = choose_dtype(config.precision, device, dense=spec.dense)
+    return _Setup(task, config, spec, preprocess, Source(pixels, boxes), tuple(sizes), tuple(geometries), device, dtype)
+
+
+def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
+    """All images at one size, whose sides are multiples of the detector's stride."""
+    size = config.size or spec.size
+    if size % spec.stride:
+        raise UsageError(f"size: expected a multiple of {spec.stride} for {config.detector}, found {size}.")
+    shapes = {read_size(record.path) for record in task.manifest.records}
+    sides = {tuple(max(spec.stride, round(size * side / max(shape) / spec.stride) * spec.stride) for side in shape)
+             for shape in shapes}  # fmt: skip
+    same = len({round(w / h, 3) for w, h in shapes}) == 1
+    width, height = sides.pop() if same else (size, size)
+    return Preprocess("resize" if same else "letterbox", (height, width), spec.mean, spec.std)
+
+
+def _in_tensor(boxes: Boxes | None, geometry: Geometry) -> Boxes:
+    """Annotated boxes in pixels of the tensor; none where the image holds none."""
+    if boxes is None:
+        return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    return Boxes(geometry.to_tensor(boxes.xyxy), boxes.class_id, boxes.score, boxes.difficult)
+
+
+def _held_out(task: Task, config: DetectorConfig) -> int:
+    count = int(task.folds.max()) + 1
+    if count < 2:
+        raise DataError(f"Expected at least 2 folds, found {count}. Ask for more folds.")
+    return min(config.held_out_folds or count, task.judged or count)
+
+
+def _train(setup: _Setup, rows: Rows, name: str) -> Detector:
+    """Train one detector on ``rows``."""
+    config, size = setup.config, setup.preprocess.size
+    assert size is not None  # noqa: S101 - _preprocess gives one
+    seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
+    classes = len(setup.task.manifest.classes)
+    model = build_detector(setup.spec, classes, size, seed, pretrained=config.pretrained)
+    model.softness = config.softness
+    model.to(setup.device).to(memory_format=torch.channels_last)
+    batch = min(config.batch, len(rows))
+    loop = LoopConfig(
+        epochs=config.epochs,
+        rate=config.rate,
+        warm_up=config.warm_up,
+        weight_decay=config.weight_decay,
+        ema=config.ema,
+        clip=config.clip,
+        dtype=str(setup.dtype).removeprefix("torch."),
+        seed=seed,
+    )
+    if config.pretrained and setup.spec.folded:
+        with repeatable(setup.device):
+            unfold_batch_norm(model, _plain(setup, np.random.default_rng(seed).permutation(rows)[:_UNFOLDING]))
+    job = Job(
+        model=model,
+        steps=len(rows) // batch,
+        batches=lambda epoch: _batches(setup, rows, batch, seed, epoch),
+        loss=lambda network, given: network.loss(*given),  # type: ignore[operator]
+        score=None,
+        identity=_identity(setup, rows),
+    )
+
+    def tell(done: int, total: int) -> None:
+        setup.task.progress(f"train {name}", done, total)
+
+    fit(job, loop, setup.task.folder / f"{name.replace(' ', '-')}.safetensors", tell)
+    return model
+
+
+def _batches(setup: _Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Targets]]:
+    """Scenes of an epoch with their boxes, normalised, in the order of this epoch."""
+    config, spec = setup.config, setup.spec
+    rng = np.random.default_rng((seed, epoch))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    still = epoch >= round(config.epochs * (1 - config.still))
+    made = SceneConfig(mosaic=0.0 if still else config.mosaic, zoom=config.zoom)
+    changes = of_strength(config.augment, spatial=False)
+    order = rng.permutation(rows)[: len(rows) // batch * batch]
+    for chosen in order.reshape(-1, batch):
+        images, targets = scenes(setup.source, chosen, _scene_size(setup, rng), made, rng)
+        pixels = augment(images.to(setup.device).float() / 255, changes, generator)
+        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (spec.mean, spec.std))
+        yield ((pixels - mean) / std).contiguous(memory_format=torch.channels_last), targets.to(setup.device)
+
+
+def _scene_size(setup: _Setup, rng: np.random.Generator) -> tuple[int, int]:
+    size, stride = setup.preprocess.size, setup.spec.stride
+    assert size is not None  # noqa: S101 - _preprocess gives one
+    scale = np.exp(rng.uniform(-1, 1) * np.log1p(setup.config.multi_scale))
+    height, width = (max(stride, round(side * scale / stride) * stride) for side in size)
+    return height, width
+
+
+def _plain(setup: _Setup, rows: Rows) -> Iterator[Tensor]:
+    """The images as they are, normalised."""
+    normalise = Normalise(setup.preprocess).to(setup.device)
+    for start in range(0, len(rows), _CHUNK):
+        pixels = torch.from_numpy(setup.source.pixels[rows[start : start + _CHUNK]])
+        yield normalise(pixels.to(setup.device)).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def locate(setup: _Setup, model: Detector, rows: Rows) -> list[Boxes]:
+    """What the model finds on some images, in pixels of the originals."""
+    model.eval()
+    found, detection = [], Detection()
+    with repeatable(setup.device):
+        for start, images in zip(range(0, len(rows), _CHUNK), _plain(setup, rows), strict=True):
+            boxes, scores = (answer.cpu().numpy() for answer in model.raw(images))
+            for row, one, score in zip(rows[start : start + _CHUNK], boxes, scores, strict=True):
+                found.append(decode(one, score, detection, setup.geometries[row], setup.sizes[row]))
+    return found
+
+
+def _identity(setup: _Setup, rows: Rows) -> str:
+    """A digest of the data and the options that decide one detector: another one is another training."""
+    options = asdict(setup.config)
+    del options["held_out_folds"], options["final"]
+    boxes = [[b.xyxy.tolist(), b.class_id.tolist()] for b in setup.source.boxes]
+    facts = [setup.task.manifest.fingerprint, options, setup.preprocess.to_json(), rows.tolist(), boxes]
+    return hashlib.sha256(json.dumps([*facts, str(setup.device)]).encode()).hexdigest()
+
+
+def _details(setup: _Setup, final: Detector, size: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "config": asdict(setup.config),
+        "network": {
+            "name": setup.config.detector,
+            "description": setup.spec.description,
+            "licence": setup.spec.licence,
+            "parameters": sum(parameter.numel() for parameter in final.parameters()),
+            "gflops": round(2e-9 * multiply_adds(final, size), 3),
+        },
+        "device": setup.device.type,
+        "precision": str(setup.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }

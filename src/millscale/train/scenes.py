@@ -1,0 +1,170 @@
+"""Training scenes for detectors: an image turned and zoomed, or a mosaic of four, with their boxes.
+
+Mosaics (Bochkovskiy et al. 2020, YOLOv4) show defects at other sizes and places, cut by other borders. A surface has
+no up or down, so every picture may stand in any of its eight views.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from millscale.core.boxes import area, clipped
+from millscale.core.types import Boxes
+from millscale.train.detection import PADDING, Targets
+from millscale.train.pixels import Pixels
+
+LEAST_SHARE, LEAST_SIDE = 0.1, 4.0
+"""Of a box, what must stay visible, and in pixels how wide: less is neither defect nor background."""
+_SPLIT = (0.3, 0.7)
+"""Where the four pictures of a mosaic meet, as a share of the side."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """How scenes are made.
+
+    Attributes:
+        mosaic: share of the scenes that are made of four images, in [0, 1].
+        zoom: a single image is enlarged up to ``1 + zoom`` times.
+        smallest, largest: scale of an image within a mosaic.
+        stretch: largest change of the proportions, a share.
+    """
+
+    mosaic: float = 0.5
+    zoom: float = 0.4
+    smallest: float = 0.6
+    largest: float = 1.3
+    stretch: float = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What scenes are made from.
+
+    Attributes:
+        pixels: ``(N, h, w, 3)`` uint8.
+        boxes: of each image, in pixels of that array.
+    """
+
+    pixels: Pixels
+    boxes: Sequence[Boxes]
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """``(h, w, 3)`` uint8 with boxes ``(k, 4)``, their classes and weights ``(k,)``."""
+
+    pixels: Pixels
+    xyxy: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+def scenes(
+    source: Source, rows: NDArray[np.int64], size: tuple[int, int], config: SceneConfig, rng: np.random.Generator
+) -> tuple[Tensor, Targets]:
+    """One scene for each of ``rows``; the three other images of a mosaic are drawn from ``rows`` too.
+
+    Args:
+        source: the images.
+        rows: ``(n,)`` which of them.
+        size: (height, width) of the scenes.
+        config: how.
+        rng: decides everything random.
+
+    Returns:
+        ``(n, 3, h, w)`` uint8 and their boxes.
+    """
+    made = []
+    for row in rows:
+        if rng.random() < config.mosaic:
+            others = rng.choice(rows, 3)
+            made.append(_mosaic([_turned(source, int(r), rng) for r in (row, *others)], size, config, rng))
+        else:
+            made.append(_cut(_turned(source, int(row), rng), size, (1.0, 1.0 + config.zoom), config.stretch, rng))
+    images = torch.from_numpy(np.stack([picture.pixels for picture in made])).permute(0, 3, 1, 2)
+    return images, padded(made)
+
+
+def _turned(source: Source, row: int, rng: np.random.Generator) -> _Picture:
+    """The image in one of its eight views, or of its four flips where it is not square."""
+    pixels, boxes = source.pixels[row], source.boxes[row]
+    height, width = pixels.shape[:2]
+    view = int(rng.integers(8 if height == width else 4))
+    xyxy = np.array(boxes.xyxy)
+    if view & 4:
+        pixels, xyxy = pixels.transpose(1, 0, 2), xyxy[:, [1, 0, 3, 2]]
+    if view & 1:
+        pixels, xyxy[:, [1, 3]] = pixels[::-1], height - xyxy[:, [3, 1]]
+    if view & 2:
+        pixels, xyxy[:, [0, 2]] = pixels[:, ::-1], width - xyxy[:, [2, 0]]
+    assert boxes.difficult is not None  # noqa: S101 - Boxes fills it in
+    return _Picture(pixels, xyxy, boxes.class_id, (~boxes.difficult).astype(np.float32))
+
+
+def _mosaic(
+    pictures: Sequence[_Picture], size: tuple[int, int], config: SceneConfig, rng: np.random.Generator
+) -> _Picture:
+    height, width = size
+    y, x = (int(side * rng.uniform(*_SPLIT)) for side in size)
+    canvas, parts = np.empty((height, width, 3), np.uint8), []
+    places = ((0, 0, y, x), (0, x, y, width - x), (y, 0, height - y, x), (y, x, height - y, width - x))
+    for picture, (top, left, high, wide) in zip(pictures, places, strict=True):
+        part = _cut(picture, (high, wide), (config.smallest, config.largest), config.stretch, rng)
+        canvas[top : top + high, left : left + wide] = part.pixels
+        shift = np.array([left, top, left, top], np.float32)
+        parts.append(_Picture(part.pixels, part.xyxy + shift, part.classes, part.weights))
+    return _Picture(
+        canvas,
+        np.concatenate([part.xyxy for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )
+
+
+def _cut(
+    picture: _Picture, size: tuple[int, int], scales: tuple[float, float], stretch: float, rng: np.random.Generator
+) -> _Picture:
+    """A part of the picture, scaled to ``size``; the scale is larger where the picture is too small for it."""
+    sides = picture.pixels.shape[:2]
+    scale = np.exp(rng.uniform(*np.log(scales)))
+    ratio = np.exp(rng.uniform(-1, 1) * np.log1p(stretch))
+    wanted = (size[0] / (scale * ratio), size[1] / (scale / ratio))
+    high, wide = (min(side, max(8, round(length))) for side, length in zip(sides, wanted, strict=True))
+    top, left = int(rng.integers(sides[0] - high + 1)), int(rng.integers(sides[1] - wide + 1))
+    pixels = _scaled(picture.pixels[top : top + high, left : left + wide], size)
+    factor = np.array([size[1] / wide, size[0] / high] * 2)
+    xyxy = ((picture.xyxy - np.array([left, top, left, top])) * factor).astype(np.float32)
+    seen = clipped(xyxy, size)
+    share = area(seen) / np.maximum(area(xyxy), 1e-6)
+    clear = (share >= LEAST_SHARE) & ((seen[:, 2:] - seen[:, :2]).min(1, initial=np.inf) >= LEAST_SIDE)
+    kept = share > 0
+    weights = np.where(clear, picture.weights, 0).astype(np.float32)
+    return _Picture(pixels, seen[kept], picture.classes[kept], weights[kept])
+
+
+def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    if pixels.shape[:2] == size:
+        return pixels
+    planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    scaled = functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+    return scaled[0].permute(1, 2, 0).numpy()
+
+
+def padded(pictures: Sequence[_Picture]) -> Targets:
+    """The boxes of a batch as tensors, filled up to the longest list."""
+    n, most = len(pictures), max(len(picture.classes) for picture in pictures)
+    boxes = torch.zeros(n, most, 4)
+    classes = torch.full((n, most), PADDING, dtype=torch.int64)
+    weights = torch.zeros(n, most)
+    for i, picture in enumerate(pictures):
+        count = len(picture.classes)
+        boxes[i, :count] = torch.from_numpy(picture.xyxy)
+        classes[i, :count] = torch.from_numpy(np.array(picture.classes))
+        weights[i, :count] = torch.from_numpy(picture.weights)
+    return Targets(boxes, classes, weights)

@@ -1,0 +1,189 @@
+"""A tiny detection set through train, evaluate, ensemble and export."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+import millscale as ms  # noqa: E402
+from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E402
+from millscale.core.types import Boxes  # noqa: E402
+from millscale.data.convert import to_pascal_voc  # noqa: E402
+from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.data.split import named_split  # noqa: E402
+from millscale.metrics.detection_results import read_coco_results  # noqa: E402
+from millscale.pipeline.config import TrainConfig  # noqa: E402
+from millscale.pipeline.ensemble import ensemble  # noqa: E402
+from millscale.pipeline.evaluate import evaluate  # noqa: E402
+from millscale.pipeline.export import export  # noqa: E402
+from millscale.pipeline.tasks import detect  # noqa: E402
+from millscale.pipeline.train import train  # noqa: E402
+from millscale.runtime.bundle import open_bundle  # noqa: E402
+from millscale.runtime.inspector import Inspector  # noqa: E402
+
+OPTIONS = {"size": 64, "epochs": 1, "batch": 4, "pretrained": False, "final": "reuse"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Manifest:
+    """Twelve images with a bright square or bar each, of which the last is background, as Pascal VOC."""
+    folder, rng, records = tmp_path_factory.mktemp("made"), np.random.default_rng(0), []
+    for k in range(12):
+        pixels = rng.normal(60, 10, (48, 48))
+        box = (4 + 2 * k, 8 + k, 4 + 2 * k + (16, 8)[k % 2], 24 + k)
+        if k < 11:
+            pixels[box[1] : box[3], box[0] : box[2]] += 150
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
+        boxes = Boxes([box], [k % 2]) if k < 11 else Boxes(np.zeros((0, 4)), np.zeros(0))
+        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", boxes=boxes))
+    destination = tmp_path_factory.mktemp("voc") / "set"
+    to_pascal_voc(Manifest(tuple(records), ("bar", "square"), str(folder)), destination)
+    return ms.read(destination)
+
+
+def config(images: Manifest, **changes: object) -> TrainConfig:
+    options = OPTIONS | changes.pop("options", {})  # type: ignore[operator]
+    return TrainConfig(images.source, name="tiny", folds=3, options=options, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def run(images, tmp_path_factory):
+    return train(images, config(images), tmp_path_factory.mktemp("run"))
+
+
+def test_boxes_ask_for_a_detector_and_background_stays(run, images):
+    assert run.document["config"]["task"] == "detect"
+    assert run.document["config"]["recipe"] == "detect"
+    assert len(run.manifest) == len(images) == 12
+    assert run.manifest.classes == images.classes
+    assert sum(len(record.boxes) == 0 for record in run.manifest.records) == 1
+
+
+def test_only_the_first_fold_is_judged_and_said_so(run):
+    assert set(run.table.fold.tolist()) == {0}
+    assert run.bundle.card.protocol == "1 of 3 folds held out, images that share pixels kept together"
+    assert run.metrics.images == len(run.split.folds[0])
+
+
+def test_the_folder_holds_what_others_need(run, images):
+    document = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    assert {"map50", "map50_95", "ap50", "intervals"} <= set(document["metrics"])
+    again = read_coco_results(run.folder / "predictions.json.gz", images)
+    assert again.ids == run.table.ids
+    assert "mAP50" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_bundle_finds_what_was_judged(run):
+    inspector = Inspector.open(run.bundle_path)
+    assert inspector.card.thresholds == run.metrics.to_json()["thresholds"]
+    for path, judged in zip(run.table.paths, run.table.found, strict=True):
+        found = inspector.inspect(path).boxes
+        np.testing.assert_allclose(np.sort(found.score), np.sort(judged.score), atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes(run, images, tmp_path):
+    again = train(images, config(images), tmp_path)
+    assert again.bundle_path.read_bytes() == run.bundle_path.read_bytes()
+    predictions = [folder / "predictions.json.gz" for folder in (run.folder, tmp_path)]
+    assert predictions[0].read_bytes() == predictions[1].read_bytes()
+
+
+def test_a_given_part_is_judged_and_the_rest_trained_on(images, tmp_path):
+    groups = {name: name for name in images.ids}
+    given = named_split(images, {"train": images.ids[4:], "val": images.ids[:3]}, groups)
+    given.save(tmp_path / "given.json")
+    made = train(images, config(images, split=str(tmp_path / "given.json")), tmp_path / "run")
+    assert set(made.table.ids) == set(images.ids[:3])
+    assert len(made.manifest) == 11
+    assert made.bundle.card.protocol.startswith("a given training part and test part")
+
+
+def test_a_bundle_that_finds_something_else_is_refused(run):
+    reference = tuple(Boxes(b.xyxy + 1, b.class_id, np.maximum(b.score, 0.1)) for b in run.table.found)
+    rows = run.manifest.select(run.table.ids)
+    trained = TrainedStub(reference)
+    with pytest.raises(ModelError, match=r"finds \d+ of the \d+ boxes .* The bundle is not written"):
+        detect.check_bundle(run.bundle, rows, trained, lambda *_: None)
+
+
+class TrainedStub:
+    """The one field that ``check_bundle`` reads."""
+
+    def __init__(self, reference: tuple[Boxes, ...]) -> None:
+        self.reference = reference
+
+
+def test_evaluate_judges_by_the_cards_thresholds(run, images, tmp_path):
+    result = evaluate(run.bundle_path, images, tmp_path)
+    assert result.task == "detect"
+    assert result.metrics.thresholds.tolist() == run.metrics.thresholds.tolist()
+    assert result.trained_on == 12
+    assert set(json.loads((tmp_path / "evaluation.json").read_text())["ap50"]) == set(images.classes)
+
+
+def test_a_class_that_the_bundle_does_not_know_is_refused(run, images):
+    renamed = replace(images, classes=("bar", "hole"))
+    with pytest.raises(DataError, match=r"bundle's classes \(bar, square\), found hole"):
+        evaluate(run.bundle_path, renamed)
+
+
+def test_unusable_annotations_stop_it_unless_told_otherwise(images, tmp_path):
+    folder = tmp_path / "set"
+    to_pascal_voc(images, folder)
+    broken = next(path for path in folder.rglob("*.xml"))
+    broken.write_text(broken.read_text(encoding="utf-8")[:60], encoding="utf-8")
+    read = ms.read(folder)
+    with pytest.raises(DataError, match="--skip-bad"):
+        train(read, config(read), tmp_path / "run")
+    made = train(read, config(read, skip_bad=True), tmp_path / "run")
+    assert len(made.manifest) == 11
+    assert any(problem.code == "skipped" for problem in made.audit.problems)
+
+
+def test_two_detectors_are_fused_and_weighted(run, images, tmp_path):
+    joined = ensemble([run.bundle_path, run.bundle_path], "both", weights=[1, 2], views=2)
+    path = joined.save(tmp_path / "both.millscale")
+    card = open_bundle(path).card
+    assert [part.file for part in card.parts] == ["detector_1.onnx", "detector_2.onnx"]
+    assert card.fusion.thresholds == pytest.approx(run.metrics.to_json()["thresholds"])
+    assert {part.detection.views for part in card.parts} == {2}
+    result = evaluate(path, images, tmp_path / "evaluation")
+    assert 0 <= result.metrics.map50 <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "weights", "message"), [(1, None, "two bundles or more"), (2, [1.0], "each of 2 detectors")]
+)
+def test_ensembles_that_make_no_sense_are_refused(run, count, weights, message):
+    with pytest.raises(UsageError, match=message):
+        ensemble([run.bundle_path] * count, "x", weights=weights)
+
+
+def test_recipes_of_another_task_are_refused(images, tmp_path):
+    with pytest.raises(UsageError, match=r"task 'classify' \(finetune, probe, scratch\), found 'detect'"):
+        train(images, TrainConfig(images.source, task="classify", recipe="detect"), tmp_path)
+    with pytest.raises(UsageError, match="task 'segment'"):
+        TrainConfig(images.source, task="segment")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_exported_networks_answer_alike(run, images, tmp_path, backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    found = export(run.bundle, tmp_path / "out", backend, [record.path for record in images.records])
+    assert {parity.output for parity in found} == {"boxes", "scores"}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    graph = {"detector.onnx"} if backend == "onnxruntime" else {"detector.xml", "detector.bin"}
+    assert names == {"card.json", "parity.json"} | graph

@@ -1,0 +1,67 @@
+"""Closed forms of weighted box fusion."""
+
+import numpy as np
+import pytest
+
+from millscale.core.types import Boxes
+from millscale.runtime.fusion import fuse
+
+NONE = Boxes(np.zeros((0, 4)), np.zeros(0))
+A, B = [0, 0, 10, 10], [0, 0, 10, 8]  # IoU .8
+
+
+def boxes(*entries):
+    """(box, class, score) each."""
+    return Boxes([e[0] for e in entries], [e[1] for e in entries], [e[2] for e in entries])
+
+
+def fused(found, weights=None, **options):
+    answer = fuse(found, weights, **options)
+    return list(zip(answer.class_id.tolist(), answer.score.tolist(), answer.xyxy.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("found", "weights", "expected"),
+    [
+        # agreement: the same box, the same score
+        ([boxes((A, 0, 0.8)), boxes((A, 0, 0.8))], None, [(0, 0.8, A)]),
+        # mean score, corners by score: bottom (.9·10 + .3·8) / 1.2
+        ([boxes((A, 0, 0.9)), boxes((B, 0, 0.3))], None, [(0, 0.6, [0, 0, 10, 9.5])]),
+        # seen by one of two: half the score
+        ([boxes((A, 0, 0.8)), NONE], None, [(0, 0.4, A)]),
+        ([boxes((A, 0, 0.8)), NONE, NONE, NONE], None, [(0, 0.2, A)]),
+        # other classes do not meet
+        ([boxes((A, 0, 0.8)), boxes((A, 1, 0.6))], None, [(0, 0.4, A), (1, 0.3, A)]),
+        # a weight of 3 to 1: score (3·.4 + .8) / 4, corners by 1.2 and .8
+        ([boxes((A, 0, 0.4)), boxes((B, 0, 0.8))], (3, 1), [(0, 0.5, [0, 0, 10, 9.2])]),
+        # three of one detector and one of another: their mean, never more
+        ([boxes((A, 0, 0.9), (A, 0, 0.6), (A, 0, 0.3)), boxes((A, 0, 0.2))], None, [(0, 0.5, A)]),
+        # one heavy detector's two boxes count as its weight and no more
+        ([boxes((A, 0, 0.9), (A, 0, 0.9)), NONE], (3, 1), [(0, 0.9, A)]),
+        ([NONE, NONE], None, []),
+        ([boxes((A, 0, 0.0)), NONE], None, []),
+        # equally strong: by class
+        ([boxes((A, 1, 0.8)), boxes((A, 0, 0.8))], None, [(0, 0.4, A), (1, 0.4, A)]),
+    ],
+)
+def test_worked_out_by_hand(found, weights, expected):
+    answer = fused(found, weights)
+    assert [(c, pytest.approx(s), pytest.approx(box)) for c, s, box in expected] == answer
+
+
+def test_a_box_joins_what_it_overlaps_most():
+    left, right, between = [0, 0, 10, 10], [4, 0, 14, 10], [1, 0, 11, 10]  # IoU .818 and .538
+    answer = fused([boxes((left, 0, 0.9), (right, 0, 0.8)), boxes((between, 0, 0.1))], iou=0.5)
+    assert [box for _, _, box in answer] == [pytest.approx([0.1, 0, 10.1, 10]), pytest.approx(right)]
+
+
+def test_an_overlap_on_the_threshold_founds_another():
+    found = [boxes((A, 0, 0.9)), boxes((B, 0, 0.3))]
+    assert len(fused(found, iou=0.8)) == 2
+    assert len(fused(found, iou=0.799)) == 1
+
+
+def test_the_weak_and_the_many_are_left_out():
+    found = [boxes((A, 0, 0.8), ([20, 0, 30, 10], 0, 0.6), ([40, 0, 50, 10], 0, 0.1))]
+    assert [s for _, s, _ in fused(found, least_score=0.3)] == [pytest.approx(0.8), pytest.approx(0.6)]
+    assert [s for _, s, _ in fused(found, most=1)] == [pytest.approx(0.8)]

@@ -1,0 +1,139 @@
+"""Training a detector on twelve dark images, each with one bright square or bar."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from millscale.core.boxes import iou_matrix  # noqa: E402
+from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E402
+from millscale.core.types import Boxes  # noqa: E402
+from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.imaging.decode import read_image  # noqa: E402
+from millscale.imaging.preprocess import Preprocess  # noqa: E402
+from millscale.learn.recipe import Task  # noqa: E402
+from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
+from millscale.runtime.detect import decode  # noqa: E402
+from millscale.train.config import DetectorConfig  # noqa: E402
+from millscale.train.detector import train_detector  # noqa: E402
+
+CONFIG = DetectorConfig(size=64, epochs=2, batch=4, pretrained=False, final="reuse")
+
+
+def silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Manifest:
+    folder, rng, records = tmp_path_factory.mktemp("data"), np.random.default_rng(0), []
+    for k in range(12):
+        pixels = rng.normal(60, 10, (48, 48))
+        left, top, wide, high = 4 + 2 * k, 8 + k, (16, 8)[k % 2], 16
+        pixels[top : top + high, left : left + wide] += 150
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
+        box = Boxes([[left, top, left + wide, top + high]], [k % 2])
+        background = Boxes(np.zeros((0, 4)), np.zeros(0))
+        boxes = background if k == 11 else box
+        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", boxes=boxes, group=f"g{k // 2}"))
+    return Manifest(tuple(records), ("square", "bar"), str(folder))
+
+
+@pytest.fixture
+def task(manifest, tmp_path) -> Task:
+    return Task(manifest, np.arange(12) // 2 % 3, 7, tmp_path / "run", silent)
+
+
+@pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory):
+    return train_detector(Task(manifest, np.arange(12) // 2 % 3, 7, tmp_path_factory.mktemp("run"), silent), CONFIG)
+
+
+def test_only_the_held_out_fold_is_judged_and_every_image_has_a_reference(trained):
+    assert [boxes is not None for boxes in trained.boxes] == (np.arange(12) // 2 % 3 == 0).tolist()
+    assert all(boxes is not None for boxes in trained.reference)
+
+
+def test_the_network_judged_is_the_one_kept(trained):
+    for judged, reference in zip(trained.boxes, trained.reference, strict=True):
+        if judged is not None:
+            assert_array_equal(judged.xyxy, reference.xyxy)
+
+
+def test_the_graph_finds_the_reference(trained, manifest):
+    network = Network(trained.graph, "graph", threads=1)
+    for record, reference in zip(manifest.records, trained.reference, strict=True):
+        tensor, geometry = trained.preprocess.apply(read_image(record.path))
+        boxes, scores = network.run({"images": tensor[None]}, ["boxes", "scores"])
+        found = decode(boxes[0], scores[0], trained.detection, geometry, (48, 48))
+        assert len(found) == len(reference)
+        assert_allclose(np.sort(found.score), np.sort(reference.score), atol=1e-4)
+
+
+def test_equal_seeds_give_equal_bytes(trained, task):
+    assert train_detector(task, CONFIG).graph == trained.graph
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, manifest, tmp_path):
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what.startswith("train") and done > total / 2:
+            raise KeyboardInterrupt
+
+    folds = np.arange(12) // 2 % 3
+    with pytest.raises(KeyboardInterrupt):
+        train_detector(Task(manifest, folds, 7, tmp_path, interrupt), CONFIG)
+    assert train_detector(Task(manifest, folds, 7, tmp_path, silent), CONFIG).graph == trained.graph
+
+
+def test_a_checkpoint_of_another_training_is_refused(task):
+    train_detector(task, replace(CONFIG, epochs=1))
+    with pytest.raises(ModelError, match="this very training"):
+        train_detector(task, replace(CONFIG, epochs=1, softness=0.1))
+
+
+def test_it_learns_where_bright_squares_are(manifest, tmp_path):
+    calm = {"mosaic": 0.0, "zoom": 0.0, "augment": 0.0}
+    config = replace(CONFIG, epochs=40, batch=2, rate=3e-3, ema=0.9, **calm)
+    found = train_detector(Task(manifest, np.arange(12) // 2 % 3, 0, tmp_path, silent), config)
+    for row in (0, 6):  # squares that were held out
+        best, truth = found.boxes[row], manifest.records[row].boxes
+        assert best.score[0] > 0.2
+        assert iou_matrix(best.xyxy[:1], truth.xyxy)[0, 0] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"size": 50}, "multiple of 32"), ({"detector": "yolo_m"}, "yolo_n"), ({"device": "cuda"}, "cuda|GPU")],
+)
+def test_options_that_do_not_fit_are_refused(task, change, message):
+    if change.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UsageError, match=message):
+        train_detector(task, replace(CONFIG, **change))
+
+
+def test_one_fold_is_too_few(manifest, tmp_path):
+    with pytest.raises(DataError, match="at least 2 folds"):
+        train_detector(Task(manifest, np.zeros(12, int), 0, tmp_path, silent), CONFIG)
+
+
+def test_images_of_other_proportions_are_letterboxed(manifest, tmp_path):
+    Image.fromarray(np.zeros((32, 64), np.uint8)).save(tmp_path / "wide.png")
+    wide = ImageRecord("wide.png", tmp_path / "wide.png", boxes=Boxes([[0, 0, 32, 32]], [0]), group="wide")
+    mixed = replace(manifest, records=(*manifest.records, wide))
+    task = Task(mixed, np.arange(13) % 3, 0, tmp_path / "run", silent)
+    trained = train_detector(task, replace(CONFIG, epochs=1))
+    assert trained.preprocess == Preprocess("letterbox", (64, 64), (0.0,) * 3, (1 / 255,) * 3)
+    assert all((boxes.xyxy[:, 3] <= 32).all() for boxes in (trained.reference[-1],))

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from millscale.core.types import Boxes
+from millscale.train.detection import PADDING
+from millscale.train.scenes import SceneConfig, Source, scenes
+
+SIDE = 48
+STILL = SceneConfig(mosaic=0.0, zoom=0.0, stretch=0.0)
+
+
+def source(*, difficult: bool = False) -> Source:
+    """Dark images, each with one white rectangle and its box."""
+    pixels, boxes = np.zeros((6, SIDE, SIDE, 3), np.uint8), []
+    for i in range(6):
+        left, top, right, bottom = 6 + i, 10, 22 + 2 * i, 40 - i
+        pixels[i, top:bottom, left:right] = 255
+        boxes.append(Boxes([[left, top, right, bottom]], [i % 3], difficult=[difficult]))
+    return Source(pixels, boxes)
+
+
+def test_a_still_scene_is_the_image_in_one_of_its_views_with_its_box():
+    rng = np.random.default_rng(0)
+    images, targets = scenes(source(), np.arange(6), (SIDE, SIDE), STILL, rng)
+    for image, box, kind in zip(images, targets.boxes[:, 0], targets.classes[:, 0], strict=True):
+        left, top, right, bottom = box.int().tolist()
+        white = image[0].numpy() > 0
+        assert white[top:bottom, left:right].all()
+        assert white.sum() == (bottom - top) * (right - left)
+        assert 0 <= kind < 3
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_boxes_follow_their_pixels(mosaic):
+    """Within a pixel of rounding, what is white lies in boxes and boxes are white."""
+    config = SceneConfig(mosaic=mosaic)
+    images, targets = scenes(source(), np.arange(6), (64, 64), config, np.random.default_rng(3))
+    for image, boxes, classes in zip(images, targets.boxes, targets.classes, strict=True):
+        white, inside = image[0].numpy() > 127, np.zeros((64, 64), bool)
+        for left, top, right, bottom in boxes[classes != PADDING].round().int().tolist():
+            inside[top:bottom, left:right] = True
+            core = white[top + 2 : bottom - 2, left + 2 : right - 2]
+            assert core.all()
+        grown = np.zeros_like(inside)
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                grown |= np.roll(inside, (dy, dx), (0, 1))
+        assert not (white & ~grown).any()
+
+
+def test_what_hardly_shows_is_ignored_and_difficult_boxes_are():
+    images, targets = scenes(source(difficult=True), np.arange(6), (SIDE, SIDE), STILL, np.random.default_rng(0))
+    assert images.shape == (6, 3, SIDE, SIDE)
+    assert targets.weights.tolist() == [[0.0]] * 6
+    zoomed = SceneConfig(mosaic=0.0, zoom=6.0, stretch=0.0)
+    rng, seen = np.random.default_rng(1), []
+    for _ in range(20):
+        _, cut = scenes(source(), np.arange(6), (SIDE, SIDE), zoomed, rng)
+        sides = (cut.boxes[..., 2:] - cut.boxes[..., :2]).amin(-1)
+        assert bool((cut.weights[(cut.classes != PADDING) & (sides < 4)] == 0).all())
+        seen += cut.weights[cut.classes != PADDING].tolist()
+    assert 0 in seen
+    assert 1 in seen
+
+
+def test_the_generator_decides_and_sources_stay_as_they_are():
+    images = source()
+    before = images.pixels.copy()
+    a, b = (scenes(images, np.arange(6), (64, 64), SceneConfig(), np.random.default_rng(5)) for _ in range(2))
+    assert (a[0] == b[0]).all()
+    assert (a[1].boxes == b[1].boxes).all()
+    assert (images.pixels == before).all()

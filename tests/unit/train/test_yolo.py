@@ -1,0 +1,98 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from millscale.train.detection import PADDING, Detector, Targets, build_detector, detector_spec, multiply_adds
+from millscale.train.detectors import _yolo
+from millscale.train.detectors._yolo import BINS, _boxes, _distance_loss, _points, _score_loss
+
+
+def test_points_are_the_centres_of_the_cells_fine_first():
+    points, strides = _points(torch.zeros(1, 3, 32, 64))
+    assert points.shape == (4 * 8 + 2 * 4 + 1 * 2, 2)
+    assert points[0].tolist() == [4, 4]
+    assert points[8].tolist() == [4, 12]
+    assert points[-1].tolist() == [48, 16]
+    assert strides[[0, 32, 40], 0].tolist() == [8, 16, 32]
+
+
+def test_a_sharp_distribution_places_the_side_at_its_bin():
+    distances = torch.full((1, 1, 4, BINS), -50.0)
+    for side, bin_ in enumerate((1, 2, 3, 4)):
+        distances[0, 0, side, bin_] = 50.0
+    boxes = _boxes(distances.flatten(2), torch.tensor([[100.0, 100.0]]), torch.tensor([[8.0]]))
+    torch.testing.assert_close(boxes, torch.tensor([[[92.0, 84.0, 124.0, 132.0]]]))
+
+
+def test_distance_loss_is_least_at_the_two_bins_around_the_truth():
+    # Distances 1.25, 1.25, 2.75, 2.75 strides from the centre.
+    box, centre, stride = torch.tensor([[90.0, 90, 122, 122]]), torch.tensor([[100.0, 100.0]]), torch.tensor([[8.0]])
+    best = torch.full((1, 4, BINS), -30.0)
+    for side, true in enumerate((1.25, 1.25, 2.75, 2.75)):
+        best[0, side, math.floor(true)] = math.log(1 - true % 1)
+        best[0, side, math.floor(true) + 1] = math.log(true % 1)
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    torch.testing.assert_close(_distance_loss(best.flatten(1), box, centre, stride, 0.0), torch.tensor([entropy]))
+    uniform = _distance_loss(torch.zeros(1, 4 * BINS), box, centre, stride, 0.0)
+    torch.testing.assert_close(uniform, torch.tensor([math.log(BINS)]))
+
+
+def test_an_ambiguous_extent_is_learned_as_a_gaussian_about_the_truth():
+    box, centre, stride = torch.tensor([[60.0, 60, 140, 140]]), torch.tensor([[100.0, 100.0]]), torch.tensor([[8.0]])
+    away = 5.0 - torch.arange(BINS)
+    matching = (-(away**2) / (2 * 1.0**2)).repeat(4)[None]  # a tenth of ten bins
+    sharp = torch.where(away == 0, 30.0, -30.0).repeat(4)[None]
+    likely, unlikely = (_distance_loss(d, box, centre, stride, 0.1) for d in (matching, sharp))
+    p = matching.reshape(4, BINS).softmax(1)[0]
+    torch.testing.assert_close(likely, -(p * p.log()).sum()[None])
+    assert unlikely > 10 * likely
+
+
+def test_score_loss_leaves_ignored_points_out():
+    logits = torch.tensor([[[2.0, -1.0], [0.5, 0.5]]])
+    targets = Targets(torch.zeros(1, 1, 4), torch.tensor([[1]]), torch.ones(1, 1))
+    found = _yolo.Assignment(
+        positive=torch.tensor([[True, False]]),
+        box=torch.zeros(1, 2, dtype=torch.int64),
+        quality=torch.tensor([[0.8, 0.0]]),
+        ignored=torch.tensor([[False, True]]),
+    )
+    expected = functional.binary_cross_entropy_with_logits(logits[0, 0], torch.tensor([0.0, 0.8]), reduction="sum")
+    torch.testing.assert_close(_score_loss(logits, targets, found), expected)
+
+
+@pytest.mark.parametrize(("name", "largest"), [("yolo_n", 1.0), ("yolo_s", 10.0)])
+def test_the_family_keeps_its_sizes(name, largest):
+    model = build_detector(detector_spec(name), 6, (64, 64), 0, pretrained=False)
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 <= largest
+
+
+def test_multiply_adds_of_a_known_network_and_of_the_nano():
+    class OneLayer(Detector):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 5, 3, stride=2, padding=1)
+
+        def raw(self, images):
+            return self.layer(images), images
+
+    assert multiply_adds(OneLayer(), (8, 16)) == 4 * 8 * 5 * 27
+    nano = build_detector(detector_spec("yolo_n"), 6, (256, 256), 0, pretrained=False)
+    assert 0.3 < 2e-9 * multiply_adds(nano, (256, 256)) < 0.5
+
+
+def test_the_same_seed_builds_the_same_network():
+    first, again = (build_detector(detector_spec("yolo_n"), 3, (64, 64), 7, pretrained=False) for _ in range(2))
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_only_background_gives_a_loss_that_lowers_scores():
+    model = build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False).train()
+    nothing = Targets(torch.zeros(2, 1, 4), torch.full((2, 1), PADDING), torch.zeros(2, 1))
+    model.loss(torch.rand(2, 3, 64, 64), nothing).backward()
+    biases = [prediction.bias.grad for prediction in model.head.cls_preds]
+    assert all(bool((gradient > 0).all()) for gradient in biases)
