@@ -52,8 +52,8 @@ def _accuracy(images: Manifest) -> None:
         notes=(
             "GFLOPs: two a multiplication with its addition, for one image at the working size, all views together.",
             "Intervals: percentile bootstrap over groups of images that share pixels. The last columns are AP50.",
-            "kaggle1440: the published 1440/360 split, of whose test images a tenth share surface with a training "
-            "image. folds: group-clean 5-fold cross-validation. leaky, clean: see the table of the leak.",
+            "kaggle1440: the published 1440/360 split, a tenth of whose test images share surface with a training image.",
+            "folds: group-clean 5-fold cross-validation. leaky, clean: see the table of the leak.",
         ),
     )
     for path in sorted(PREDICTIONS.glob("*.json.gz")):

@@ -23,11 +23,13 @@ def check(
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help="A part of a split as a list of names; 'train' and others."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the picture of the largest groups.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of the largest groups and of boxes that disagree.")
+    ] = None,
     labels: Annotated[bool, typer.Option(help="Look for wrong labels with a model of the packaged backbone.")] = True,
     as_json: _Json = False,
 ) -> None:
-    """Find shared pixels, duplicates, unreadable files and doubtful labels; measure a split's leak."""
+    """Find shared pixels, duplicates, unreadable files, doubtful labels and boxes; measure a split's leak."""
     with failing_clearly():
         from millscale.data.read import read
         from millscale.pipeline.audited import audited
@@ -43,16 +45,28 @@ def check(
             from millscale.data.leaks import leaks
 
             document["leaks"] = [leak.to_json() for leak in leaks(parts, audit)]
-        if out is not None:
-            from millscale.data.audit.mosaic import draw_groups
+        if any(record.boxes is not None for record in images.records):
+            from millscale.metrics.agreement import agreement
 
-            out.mkdir(parents=True, exist_ok=True)
-            draw_groups(images, audit).save(out / "groups.png")
-            say(f"Picture {out / 'groups.png'}")
+            document["box_agreement"] = agreement(images, audit).to_json()
+        if out is not None:
+            _draw(images, audit, out)
         if as_json:
             emit(document)
         else:
             _say_audit(document)
+
+
+def _draw(images: Any, audit: Any, out: Path) -> None:
+    from millscale.data.audit.disagreements import draw_disagreements
+    from millscale.data.audit.mosaic import draw_groups
+
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = {"groups.png": draw_groups(images, audit), "boxes.png": draw_disagreements(images, audit)}
+    for name, picture in pictures.items():
+        if picture is not None:
+            picture.save(out / name)
+            say(f"Picture {out / name}")
 
 
 def _with_suspects(images: Any, audit: Any, watch: Watch) -> Any:
@@ -108,6 +122,12 @@ def _say_audit(found: dict[str, Any]) -> None:
             f"{suspect['reason']}"
         )
     tell_all(Problem(**problem) for problem in found["problems"])
+    if found.get("box_agreement", {}).get("pairs"):
+        from millscale.metrics.agreement import agreement_lines
+
+        say("Boxes drawn twice on the same pixels: how well the two annotations agree, the ceiling of honest detectors")
+        for line in agreement_lines(found["box_agreement"]):
+            say(line)
     for leak in found.get("leaks", ()):
         say(
             f"leak: {leak['leaking']} of {leak['images']} {leak['part']} images ({leak['fraction']:.1%}) "
@@ -199,6 +219,26 @@ def convert(
         images = read(directory)
         tell_all(images.problems)
         say(f"{len(lay_out(images, out, to, skip_bad=skip_bad))} images in {out}")
+
+
+@app.command()
+def consensus(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images with boxes.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
+) -> None:
+    """Merge the boxes that overlapping images were given separately, and write them as Pascal VOC."""
+    with failing_clearly():
+        from millscale.data.audit.consensus import consensus as merge
+        from millscale.data.convert import to_pascal_voc
+        from millscale.data.read import read
+        from millscale.pipeline.audited import audited
+
+        images = read(directory)
+        with Watch() as watch:
+            merged = merge(images, audited(images, watch))
+        to_pascal_voc(merged, out)
+        before, after = (sum(len(r.boxes) for r in m.records if r.boxes is not None) for m in (images, merged))
+        say(f"{after} boxes in {out}, merged from {before}: judge models on the annotations as they were")
 
 
 @app.command()

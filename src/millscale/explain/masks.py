@@ -48,7 +48,8 @@ class MaskSeries:
         picture = PIL.Image.fromarray(grid.astype(np.float32))
         large = picture.resize((columns * self.cell, rows * self.cell), PIL.Image.Resampling.BILINEAR)
         top, left = shift
-        return np.clip(np.asarray(large), 0, 1)[top : top + self.size[0], left : left + self.size[1]]
+        whole: Floats = np.clip(np.asarray(large), 0, 1)
+        return whole[top : top + self.size[0], left : left + self.size[1]]
 
 
 def random_masks(size: tuple[int, int], count: int, cells: int, rng: np.random.Generator) -> MaskSeries:

@@ -113,7 +113,7 @@ def agreement(
     values, drawn = _measures(total), _measures(draws)
     boxes = total[:, _BOXES].astype(int).tolist()
     classes = {
-        name: _class_agreement(boxes[k], {key: v[k] for key, v in values.items()}, {q: d[:, k] for q, d in drawn.items()})
+        name: _class_agreement(boxes[k], {q: v[k] for q, v in values.items()}, {q: d[:, k] for q, d in drawn.items()})
         for k, name in enumerate(manifest.classes)
     }  # fmt: skip
     mean = _class_agreement(sum(boxes), _averaged(values), _averaged(drawn))
@@ -169,7 +169,7 @@ def _nan_mean(values: Floats) -> Floats:
     known = np.isfinite(values)
     count = known.sum(-1)
     total = np.where(known, values, 0.0).sum(-1)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0))
 
 
 def _class_agreement(boxes: int, values: Mapping[str, Floats], drawn: Mapping[str, Floats]) -> ClassAgreement:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from millscale.core.types import Problem
-from millscale.report.html import write_report
 from millscale.report.frame import leak_statement, percent
+from millscale.report.html import write_report
 from millscale.report.report import AuditSummary, Protocol
 
 

@@ -34,7 +34,7 @@ Bools = NDArray[np.bool_]
 ROUNDS = 2
 """The second makes crops agree that do not overlap each other but have a neighbour in common."""
 SAME_DEFECT = 0.3
-"""Least IoU, inside what both crops show, of two boxes for one defect. Loose: the extent is what annotators differ on."""
+"""Least IoU, inside what both crops show, of two boxes for one defect. Loose: annotators differ on the extent."""
 SHOWN = 0.3
 """Part of one of two boxes, at least, that both crops must show before they are compared."""
 LEAST_SHARED = 8.0

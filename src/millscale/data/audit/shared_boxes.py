@@ -53,7 +53,7 @@ class SharedBoxes:
     @cached_property
     def iou_in_class(self) -> Floats:
         """``(N, M)``, 0 between boxes of two classes."""
-        return self.iou * (self.a.boxes.class_id[:, None] == self.b.boxes.class_id[None])
+        return np.asarray(self.iou * (self.a.boxes.class_id[:, None] == self.b.boxes.class_id[None]))
 
     @cached_property
     def agreement(self) -> tuple[Floats, Floats]:
@@ -106,7 +106,7 @@ def _side(boxes: Boxes, where: tuple[slice, slice]) -> Side:
     moved = boxes.xyxy - np.array([columns.start, rows.start] * 2, np.float32)
     parts = clipped(moved, (rows.stop - rows.start, columns.stop - columns.start))
     kept = area(parts) > 0
-    parts, whole = parts[kept], area(boxes.xyxy)[kept]
-    counts = (area(parts) >= MOSTLY * whole) & ~boxes.difficult[kept]
+    parts, whole, difficult = parts[kept], area(boxes.xyxy)[kept], np.asarray(boxes.difficult)[kept]
+    counts = (area(parts) >= MOSTLY * whole) & ~difficult
     counts &= (parts[:, 2:] - parts[:, :2]).min(1, initial=np.inf) >= LEAST_SIDE
-    return Side(Boxes(parts, boxes.class_id[kept], difficult=boxes.difficult[kept]), counts)
+    return Side(Boxes(parts, boxes.class_id[kept], difficult=difficult), counts)
