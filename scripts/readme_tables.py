@@ -5,7 +5,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"
-SHOWN = ("classification", "detection", "detection_leak", "detection_speed", "audit", "growth", "speed")
+SHOWN = (
+    "classification",
+    "detection",
+    "detection_leak",
+    "detection_agreement",
+    "detection_speed",
+    "audit",
+    "growth",
+    "speed",
+)
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ def _say_audit(found: dict[str, Any]) -> None:
             f"{suspect['reason']}"
         )
     tell_all(Problem(**problem) for problem in found["problems"])
-    if found.get("box_agreement", {}).get("pairs"):
+    if found.get("box_agreement", {}).get("mean", {}).get("boxes"):
         from millscale.metrics.agreement import agreement_lines
 
         say("Boxes drawn twice on the same pixels: how well the two annotations agree, the ceiling of honest detectors")
@@ -225,20 +225,56 @@ def convert(
 def consensus(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images with boxes.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images of annotations that are no use.")
+    ] = False,
 ) -> None:
     """Merge the boxes that overlapping images were given separately, and write them as Pascal VOC."""
     with failing_clearly():
         from millscale.data.audit.consensus import consensus as merge
-        from millscale.data.convert import to_pascal_voc
+        from millscale.data.convert import whole_folder
+        from millscale.data.formats import pascal_voc
         from millscale.data.read import read
+        from millscale.data.sound import require_sound
         from millscale.pipeline.audited import audited
 
-        images = read(directory)
-        with Watch() as watch:
-            merged = merge(images, audited(images, watch))
-        to_pascal_voc(merged, out)
+        images = require_sound(read(directory), skip_bad=skip_bad)
+        tell_all(images.problems)
+        _require_boxes(images)
+        # The folder first: what is wrong with OUT is told before the long audit, not after it.
+        with whole_folder(out) as folder:
+            with Watch() as watch:
+                merged = merge(images, audited(images, watch))
+            touched = _merged_images(images, merged)
+            pascal_voc.write(merged, folder)
         before, after = (sum(len(r.boxes) for r in m.records if r.boxes is not None) for m in (images, merged))
-        say(f"{after} boxes in {out}, merged from {before}: judge models on the annotations as they were")
+        say(
+            f"{len(merged)} images in {out}; the boxes of {touched} that overlap were merged: {before} boxes before, "
+            f"{after} now, with those that only a neighbour had. Judge models on the annotations as they were."
+        )
+
+
+def _require_boxes(images: Any) -> None:
+    from millscale.core.errors import DataError
+
+    if all(record.boxes is None for record in images.records):
+        raise DataError(
+            f"{images.source}: expected a data set with boxes, found none in {len(images)} images. "
+            "Give a folder with Pascal VOC, COCO or YOLO annotations."
+        )
+
+
+def _merged_images(images: Any, merged: Any) -> int:
+    """How many images overlap others, so that their boxes were merged."""
+    from millscale.core.errors import DataError
+
+    touched = sum(old is not new for old, new in zip(images.records, merged.records, strict=True))
+    if not touched:
+        raise DataError(
+            f"{images.source}: expected annotated images that overlap, found none among {len(images)}. "
+            "There is nothing to merge: use the annotations as they are."
+        )
+    return touched
 
 
 @app.command()

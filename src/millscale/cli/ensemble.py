@@ -1,5 +1,6 @@
 """``millscale ensemble``."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -38,7 +39,11 @@ def _numbers(text: str | None) -> list[float] | None:
 
     if text is None:
         return None
+    wrong = UsageError(f"--weights: expected numbers such as 1,2,1, found '{text}'.")
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"--weights: expected numbers such as 1,2,1, found '{text}'.") from error
+        raise wrong from error
+    if not all(isfinite(number) for number in numbers):
+        raise wrong
+    return numbers

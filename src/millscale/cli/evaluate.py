@@ -1,5 +1,6 @@
 """``millscale evaluate``."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -73,7 +74,8 @@ def summary_lines(metrics: Any) -> list[str]:
         ]
     lines = []
     for key, name in (("map50", "mAP50"), ("map50_95", "mAP50-95")):
-        low, high = metrics.intervals[key]
-        lines.append(f"{name:<9} {getattr(metrics, key):.1%} (95 % interval {low:.1%} to {high:.1%})")
+        value, (low, high) = getattr(metrics, key), metrics.intervals[key]
+        told = f"{value:.1%} (95 % interval {low:.1%} to {high:.1%})" if isfinite(value) else "undefined here"
+        lines.append(f"{name:<9} {told}")
     found = metrics.to_json()["ap50"]
     return lines + [f"  AP50 {name:<22} {'–' if ap is None else format(ap, '.1%')}" for name, ap in found.items()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from millscale.cli.inspect import image_paths
+from millscale.cli.inspect import image_paths, unused_name
 from millscale.cli.output import Watch, emit, failing_clearly, say
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def explain(
             raise UsageError("Expected images to explain, found only a bundle. Add images, folders or globs.")
         config = _config(masks, cells, fill, seed)
         explainer = _Explainer(_inspectors(bundle, _task(task, box), backend), box, config)
+        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work, not after it
         names, failed = Counter[str](), 0
         for path in image_paths(paths):
             try:
@@ -150,9 +151,7 @@ def _saved(out: Path, path: Path, image: "Image", found: "list[Explanation]", na
     """Images of one name in several folders are numbered."""
     from millscale.explain.save import save
 
-    names[path.stem] += 1
-    count = names[path.stem]
-    return save(out, f"{path.stem}-{count}" if count > 1 else path.stem, image, found)
+    return save(out, unused_name(path.stem, names), image, found)
 
 
 def _tell(path: Path, found: "list[Explanation]", saved: "Saved", *, as_json: bool) -> None:

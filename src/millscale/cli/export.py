@@ -19,11 +19,14 @@ def export(
     with failing_clearly():
         from dataclasses import asdict
 
+        from millscale.core.errors import DataError
         from millscale.data.read import read
         from millscale.pipeline.export import export as run_export
         from millscale.runtime.bundle import open_bundle
 
         images = [record.path for record in read(data).records]
+        if not images:
+            raise DataError(f"{data}: expected images to compare the runtimes on, found none that can be read.")
         with Watch() as watch:
             found = run_export(open_bundle(_bundle_of(bundle)), out, backend, images, progress=watch)
         if as_json:

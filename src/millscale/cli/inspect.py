@@ -133,11 +133,19 @@ class _Album:
         boxes = self._inspector.counting(found.prediction) if found.prediction else None
         if boxes is None:
             return
-        self._names[found.path.stem] += 1
-        count = self._names[found.path.stem]
         # The ending keeps the drawing apart from the image itself, should the folder be the images' own.
-        name = f"{found.path.stem}{f'-{count}' if count > 1 else ''}.boxes.png"
+        name = f"{unused_name(found.path.stem, self._names)}.boxes.png"
         draw_boxes(read_image(found.path), boxes, self._inspector.card.classes).save(self._folder / name)
+
+
+def unused_name(stem: str, names: Counter[str]) -> str:
+    """The stem, or where a file before it has that name, the stem with the next free number; ``names`` counts them."""
+    name = stem
+    while names[name]:
+        names[stem] += 1
+        name = f"{stem}-{names[stem]}"
+    names[name] += 1
+    return name
 
 
 def _costs(inspector: Any, values: list[str] | None) -> Any:

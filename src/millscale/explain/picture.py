@@ -21,6 +21,8 @@ _HEAT_SHARE = 0.55
 _SCALE, _HEAD, _FOOT = 14, 30, 46
 """Pixels of the scale's width, and of the heading and the lines below a pair of panels."""
 _LETTERS, _SMALL = 18, 14
+_WORDS = 420
+"""Pixels that the lines below take, however narrow the image: a map that fails its test must say so."""
 _FRAME = (255, 96, 96)
 _WARNING = (255, 179, 71)
 
@@ -47,7 +49,8 @@ def _row(rgb: Image, explanation: Explanation) -> PIL.Image.Image:
     place = explanation.target.xyxy
     panels = [_panel(pixels, place, scale) for pixels in (rgb, np.rint(mixture).astype(np.uint8))]
     width, height = panels[0].size
-    row = PIL.Image.new("RGB", (4 * MARGIN + 2 * width + 4 * _SCALE, MARGIN + _HEAD + height + _FOOT), BACKGROUND)
+    across = max(4 * MARGIN + 2 * width + 4 * _SCALE, 2 * MARGIN + _WORDS)
+    row = PIL.Image.new("RGB", (across, MARGIN + _HEAD + height + _FOOT), BACKGROUND)
     top = MARGIN + _HEAD
     for number, panel in enumerate(panels):
         row.paste(panel, (MARGIN + number * (width + MARGIN), top))

@@ -29,8 +29,8 @@ def heat_maps(masks: Iterable[Floats], remains: NDArray[np.float64], size: tuple
     return np.stack([_scaled(one, len(remains)) for one in sums])
 
 
-_NOTHING = 1e-9
-"""A difference that is arithmetic only."""
+_NOTHING = 1e-7
+"""A difference of one mask that is arithmetic only: in float32 a pair adds up to 1 no more exactly than that."""
 
 
 def _scaled(heat: NDArray[np.float64], count: int) -> Floats:

@@ -196,7 +196,7 @@ def _box_rates(matches: Sequence[ClassMatches], limits: Floats) -> tuple[Floats,
     """Precision and recall ``(C,)`` at IoU .5 of the boxes that reach their threshold, ``(N, C)``."""
     counts = np.zeros((3, len(matches)))
     for index, one in enumerate(matches):
-        passing = (one.score >= limits[one.image, index]) & ~one.ignored[0]
+        passing = (one.score >= limits[one.image, index].astype(np.float32)) & ~one.ignored[0]
         counts[:, index] = one.hit[0, passing].sum(), passing.sum(), one.truths.sum()
     return ratio(counts[0], counts[1]), ratio(counts[0], counts[2])
 

@@ -28,7 +28,8 @@ def at_thresholds(table: "DetectionTable", thresholds: Floats) -> "DetectionTabl
 
 
 def _reaching(boxes: Boxes, thresholds: Floats) -> Boxes:
-    return _picked(boxes, np.asarray(boxes.score, np.float64) >= thresholds[boxes.class_id])
+    # As float32, as scores are and as the inspector compares them: else .7 as a score would miss .7 as a threshold.
+    return _picked(boxes, np.asarray(boxes.score, np.float32) >= thresholds.astype(np.float32)[boxes.class_id])
 
 
 def _picked(boxes: Boxes, keep: Flags) -> Boxes:

@@ -14,6 +14,7 @@ from the data set, whose annotations may not be ours to give.
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -80,11 +81,14 @@ def read_coco_results(path: Path, manifest: Manifest) -> DetectionTable:
     try:
         classes = tuple(str(category["name"]) for category in document["categories"])
         rows = {int(image["id"]): row for row, image in enumerate(document["images"])}
+        if len(rows) < len(document["images"]):
+            raise _no_results(path, "an image id that stands twice")
         found = _found(document, rows)
         sizes = tuple((int(image["height"]), int(image["width"])) for image in document["images"])
         folds = [image.get("fold") for image in document["images"]]
+        fold = None if None in folds else np.array(folds, dtype=np.int64)
         names = [str(image["file_name"]) for image in document["images"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _no_results(path, f"{type(error).__name__} {error}") from error
     records = _records(path, names, manifest)
     return DetectionTable(
@@ -95,7 +99,7 @@ def read_coco_results(path: Path, manifest: Manifest) -> DetectionTable:
         truth=tuple(_renamed(record, manifest.classes, classes) for record in records),
         found=found,
         groups=tuple(record.group for record in records),
-        fold=None if None in folds else np.array(folds, dtype=np.int64),
+        fold=fold,
     )
 
 
@@ -106,7 +110,7 @@ def _load(path: Path) -> dict[str, Any]:
         if len(data) > _MOST_BYTES:
             raise _no_results(path, "more than a gigabyte")
         document = json.loads(data)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise _no_results(path, str(error)) from error
     if not isinstance(document, dict):
         raise _no_results(path, f"a {type(document).__name__}")

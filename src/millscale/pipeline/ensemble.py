@@ -1,5 +1,6 @@
 """Several bundles as one: detectors whose boxes are fused, or a classifier with a detector beside it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ def ensemble(
     bundles = [_seeing(open_bundle(path), views) for path in paths]
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
     shares = list(weights) if weights is not None else [1.0] * len(detectors)
-    if len(shares) != len(detectors) or min(shares, default=1.0) <= 0:
+    if len(shares) != len(detectors) or not all(0 < share < math.inf for share in shares):
         raise UsageError(
             f"weights: expected a number above 0 for each of {len(detectors)} detectors, found {shares}. "
             "Give them in the order of the bundles."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from millscale.core.errors import DataError
+from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Problem
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_sound
@@ -81,7 +81,7 @@ def evaluate(
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: a task that the bundle cannot do.
+        UsageError: a task that the bundle cannot do, or views for a classifier.
         DataError: no labelled image, or labels that the bundle does not know.
         ModelError: the bundle cannot be opened.
     """
@@ -89,6 +89,11 @@ def evaluate(
     opened = open_bundle(source)
     able = {part.task for part in opened.card.parts}
     name = task or (task_of(images) if len(able) > 1 else able.pop())
+    if views is not None and name != "detect":
+        raise UsageError(
+            f"views: expected a detector to be judged, found the task '{name}'; a classifier's views are in its graph. "
+            "Leave --views out."
+        )
     flow = flow_of(name)
     inspector = Inspector.open(source, backend=backend, tasks=(name,), views=views)  # type: ignore[arg-type]
     images = require_sound(images, skip_bad=skip_bad)

@@ -58,6 +58,7 @@ def export(
         UsageError: an unknown backend.
         DataError: an image cannot be decoded.
         ModelError: the runtime is not installed, or answers otherwise; then no network is written.
+        OSError: the folder cannot be written.
     """
     found = tuple(parity for part in bundle.card.parts for parity in _compared(bundle, part, backend, images, progress))
     wrong = [parity for parity in found if not parity.largest <= parity.allowed]
@@ -88,8 +89,9 @@ def _compared(bundle: Bundle, part: Part, backend: str, images: Sequence[Path], 
         for name in outputs:
             difference = np.abs(expected[name] - found[name])
             if name == "boxes":
-                difference = difference[expected["scores"].max(2) >= DECIDING]
-            largest[name] = max(largest[name], float(difference.max(initial=0.0)))
+                difference = difference[~(expected["scores"].max(2) < DECIDING)]
+            # NumPy's maximum, because NaN must stay: Python's drops it, and the comparison below refuses it.
+            largest[name] = float(np.maximum(largest[name], difference.max(initial=0.0)))
         progress(f"parity of {part.file}", done, len(images))
     return [Parity(part.file, backend, name, value, LARGEST[name]) for name, value in largest.items()]
 
@@ -100,4 +102,8 @@ def _write(graph: bytes, path: Path, backend: str) -> None:
         return
     import openvino
 
-    openvino.save_model(openvino.Core().read_model(graph), path.with_suffix(".xml"), compress_to_fp16=False)
+    target = path.with_suffix(".xml")
+    try:
+        openvino.save_model(openvino.Core().read_model(graph), target, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(f"{target}: OpenVINO cannot write it: {error}") from error

@@ -164,7 +164,12 @@ def test_two_detectors_are_fused_and_weighted(run, images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "weights", "message"), [(1, None, "two bundles or more"), (2, [1.0], "each of 2 detectors")]
+    ("count", "weights", "message"),
+    [
+        (1, None, "two bundles or more"),
+        (2, [1.0], "each of 2 detectors"),
+        (2, [1.0, float("nan")], "a number above 0"),
+    ],
 )
 def test_ensembles_that_make_no_sense_are_refused(run, count, weights, message):
     with pytest.raises(UsageError, match=message):

@@ -87,8 +87,8 @@ class _View:
 def consensus(manifest: Manifest, audit: Audit, *, rounds: int = ROUNDS) -> Manifest:
     """The manifest with the boxes of overlapping images merged, whole pixels; all else as it was.
 
-    Images without annotation, images that overlap no other, second exposures and images joined only by overlaps that
-    contradict better ones keep their boxes.
+    Images without annotation, images that overlap no other and second exposures keep their boxes. An overlap that
+    contradicts better ones is not used.
 
     Args:
         manifest: with boxes.

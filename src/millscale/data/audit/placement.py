@@ -17,7 +17,7 @@ class Layout:
 
     Attributes:
         sheets: one mapping a connected set of overlapping images: id → position ``(x, y)`` of its left-top
-            corner on the sheet, pixels, the first image at (0, 0). An image without overlap has its own.
+            corner on the sheet, pixels, the mapping's first image at (0, 0). An image without overlap has its own.
         inconsistent: overlaps that contradict more trustworthy ones; the places do without them.
     """
 

@@ -28,7 +28,8 @@ def draw_curves(metrics: DetectionMetrics) -> Figure:
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
     axes.set_xlabel("recall", color=MUTED)
     axes.set_ylabel("precision", color=MUTED)
-    axes.set_title(f"Precision and recall at IoU .5, mAP50 {metrics.map50:.1%}", fontsize=10.5, color=INK, pad=10)
+    mean = f"{metrics.map50:.1%}" if np.isfinite(metrics.map50) else "undefined"
+    axes.set_title(f"Precision and recall at IoU .5, mAP50 {mean}", fontsize=10.5, color=INK, pad=10)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.tick_params(colors=MUTED, labelsize=8.5, length=0)

@@ -60,7 +60,7 @@ def draw_per_class(
                     solid_capstyle="butt",
                 )
         axes.scatter(one.values, np.arange(len(names)) + shift, s=30, color=color, zorder=3, label=one.label)
-    span = 1 - lowest
+    span = 1 - lowest or 1.0  # where no number is defined, the whole axis
     axes.set(xlim=(max(-0.01, lowest - 0.06 * span), 1 + 0.03 * span), ylim=(len(names) - 0.4, -0.6))
     axes.set_yticks(range(len(names)), names, family=style.families, fontsize=9, color=INK, parse_math=False)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if span < 0.04 else 0))

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from millscale.runtime.bundle import make_bundle, open_bundle
+
+
+@pytest.fixture
+def sharper(grid, tmp_path):
+    """The grid detector again with other thresholds."""
+    card = grid.card(name="sharper")
+    card["parts"][0]["detection"] = {"thresholds": {"red": 0.9, "green": 0.5, "blue": 0.1}}
+    return make_bundle(card, grid.members).save(tmp_path / "sharper.millscale")
+
+
+@pytest.fixture
+def image(grid, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(grid.picture({(1, 2): (204, 0, 0), (3, 0): (0, 153, 0)}))
+    return path
+
+
+def inspected(millscale, bundle, image):
+    done = millscale("inspect", bundle, image, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+@pytest.mark.parametrize(
+    ("weights", "red", "blue"), [(None, 0.7, 0.5), ("1,1", 0.7, 0.5), ("1,7", 0.85, 0.2), ("6,2", 0.6, 0.7)]
+)
+def test_detectors_are_fused_at_the_weighted_mean_of_their_thresholds(
+    millscale, bundles, sharper, image, tmp_path, weights, red, blue
+):
+    out = tmp_path / "new" / "joined.millscale"
+    words = ("--weights", weights) if weights else ()
+    done = millscale("ensemble", bundles.detector, sharper, "--out", out, "--json", *words)
+    assert json.loads(done.out) == {"bundle": str(out), "parts": ["detector_1.onnx", "detector_2.onnx"]}
+    assert (done.code, done.err) == (0, "")
+    card = open_bundle(out).card
+    assert card.name == "joined"
+    assert card.thresholds == pytest.approx({"red": red, "green": 0.5, "blue": blue})
+    assert [one["name"] for one in card.provenance["members"]] == ["grid", "sharper"]
+    found = [(box["label"], box["score"], box["xyxy"]) for box in inspected(millscale, out, image)["boxes"]]
+    strongest, second = ("red", 0.8, [10, 20, 20, 30]), ("green", 0.6, [30, 0, 40, 10])
+    assert found == ([strongest, second] if red <= 0.8 else [second])
+
+
+def test_a_classifier_decides_and_a_detector_locates(millscale, bundles, image, tmp_path):
+    out = tmp_path / "joined.millscale"
+    done = millscale("ensemble", bundles.detector, bundles.classifier, "--out", out)
+    assert (done.code, done.out) == (0, "")
+    assert "detect   detector.onnx\nclassify classifier.onnx\n" in done.err
+    assert f"Next: millscale evaluate {out} DIR" in done.err
+    alone, located, joined = (inspected(millscale, b, image) for b in (bundles.classifier, bundles.detector, out))
+    assert joined["boxes"] == located["boxes"] != []
+    assert [joined[key] for key in ("verdict", "confidence", "score")] == [
+        alone[key] for key in ("verdict", "confidence", "score")
+    ]
+
+
+def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
+    """The one-eyed model sees the first cell only; upside down it sees the cell below, by half its views."""
+    image.write_bytes(grid.picture({(0, 3): (255, 0, 0)}))
+    out = tmp_path / "joined.millscale"
+    for views, boxes in (("1", []), ("2", [{"label": "red", "score": 0.5, "xyxy": [0, 30, 10, 40]}])):
+        done = millscale("ensemble", bundles.one_eyed, bundles.one_eyed, "--out", out, "--views", views)
+        assert done.code == 0, done.err
+        assert {part.detection.views for part in open_bundle(out).card.parts} == {int(views)}
+        assert inspected(millscale, out, image)["boxes"] == boxes
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 2, ""),
+        (["DETECTOR"], 2, "Expected two bundles or more to join, found 1"),
+        (["DETECTOR", "/nowhere/a.millscale"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file"),
+        (["DETECTOR", "BROKEN"], 4, "broken.millscale: expected a .millscale file written by `millscale train`"),
+        (["CLASSIFIER", "CLASSIFIER"], 4, "expected at most one classifier"),
+        (["DETECTOR", "OTHER"], 2, "bundles of the same classes in the same order, found grid: red, green"),
+        (["DETECTOR", "DETECTOR", "--weights", "1"], 2, "a number above 0 for each of 2 detectors, found [1.0]"),
+        (["DETECTOR", "DETECTOR", "--weights", "1,0"], 2, "expected a number above 0 for each of 2 detectors"),
+        (["DETECTOR", "DETECTOR", "--weights", "1,-2"], 2, "expected a number above 0 for each of 2 detectors"),
+        (["DETECTOR", "DETECTOR", "--weights", "1;2"], 2, "--weights: expected numbers such as 1,2,1, found '1;2'"),
+        (["DETECTOR", "DETECTOR", "--weights", ""], 2, "--weights: expected numbers such as 1,2,1, found ''"),
+        (["DETECTOR", "DETECTOR", "--weights", "nan,1"], 2, "--weights: expected numbers such as 1,2,1, found 'nan,1'"),
+        (["DETECTOR", "DETECTOR", "--weights", "1,inf"], 2, "--weights: expected numbers such as 1,2,1, found '1,inf'"),
+        (["DETECTOR", "DETECTOR", "--views", "3"], 2, "--views: expected one of 1, 2, 4, 8, found 3"),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_has_its_message_and_code_and_writes_nothing(
+    millscale, bundles, grid, tmp_path, words, code, message
+):
+    broken, out = tmp_path / "broken.millscale", tmp_path / "joined.millscale"
+    broken.write_bytes(b"PK" + bundles.detector.read_bytes()[2:-50])
+    other = make_bundle(grid.card(name="other", classes=["green", "red", "blue"]), grid.members)
+    places = {"DETECTOR": bundles.detector, "CLASSIFIER": bundles.classifier, "BROKEN": broken}
+    places["OTHER"] = other.save(tmp_path / "other.millscale")
+    done = millscale("ensemble", *(places.get(word, word) for word in words), "--out", out, "--json")
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(millscale, bundles, image):
+    done = millscale("ensemble", bundles.detector, bundles.detector, "--out", image / "joined.millscale", "--json")
+    assert (done.code, done.out) == (3, "")
+    assert f"{image}: expected a file or folder that can be read and written" in done.err

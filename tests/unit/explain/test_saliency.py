@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from millscale.explain.masks import random_masks
+from millscale.explain.saliency import heat_maps
+
+CORNER, ROW = np.array([[1, 0], [0, 0]], np.float32), np.array([[1, 1], [0, 0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("remains", "heat"),
+    [
+        ([1, 0, 0.5, 0.5], [[1, 0], [0, 0]]),  # all that matters is to see the corner
+        ([0, 1, 0.5, 0.5], [[0, 1], [1, 1]]),  # … not to see it
+        ([0.2, 0.6, 0, 0.4], [[0, 0.5], [1, 1]]),  # -.4 of the corner's and -.4 of the row's: -.8, 0, .8, .8
+        ([0.7, 0.7, 0.2, 0.2], [[0, 0], [0, 0]]),  # seen or hidden, all the same
+    ],
+)
+def test_maps_are_those_worked_out_by_hand(remains, heat):
+    masks = [CORNER, 1 - CORNER, ROW, 1 - ROW]
+    np.testing.assert_allclose(heat_maps(masks, np.array(remains, np.float64)[:, None], (2, 2)), [heat], atol=1e-6)
+
+
+def test_targets_do_not_mix():
+    masks = [CORNER, 1 - CORNER, ROW, 1 - ROW]
+    remains = np.array([[1, 0], [0, 0], [0.5, 1], [0.5, 0]], np.float64)
+    np.testing.assert_allclose(heat_maps(masks, remains, (2, 2)), [CORNER, ROW])
+
+
+@pytest.mark.parametrize("size", [(40, 40), (200, 200), (37, 53)])
+@pytest.mark.parametrize("count", [16, 400])
+def test_where_nothing_made_a_difference_rounding_makes_no_map(size, count):
+    masks = random_masks(size, count, 8, np.random.default_rng(0))
+    assert not heat_maps(masks, np.full((count, 1), 0.9), size).any()
+
+
+def test_a_small_difference_still_makes_its_map():
+    masks = random_masks((40, 40), 400, 4, np.random.default_rng(0))
+    seen = np.array([mask[10:20, 20:30].mean() for mask in masks])
+    (heat,) = heat_maps(masks, 0.9 + 1e-5 * seen[:, None], (40, 40))
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert 10 <= row < 20
+    assert 20 <= column < 30
