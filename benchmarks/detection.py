@@ -54,7 +54,7 @@ def _agreement(images: Manifest, audit: Audit) -> None:
         ["class", "boxes", "IoU ≥ .5 (95 %)", "IoU ≥ .75", "mean IoU", "no partner", "mAP50 of one on the other"],
         notes=(
             "Only boxes that lie mostly on the shared pixels, cut to them; intervals by bootstrap over groups.",
-            "mAP50 of one annotation scored on the other: all boxes of one score, to those that are right ranked first.",
+            "mAP50 of one annotation scored on the other: from all boxes of one score to the right ones first.",
         ),
     )
     found = agreement(images, audit)

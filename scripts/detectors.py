@@ -2,7 +2,8 @@
 
     python scripts/detectors.py kaggle yolo_n        trained and judged on the published 1440/360 split
     python scripts/detectors.py folds yolo_n         group-clean 5-fold cross-validation
-    python scripts/detectors.py leak yolo_n --seed 0 equal training sets with and without mates of the test images
+    python scripts/detectors.py leaky yolo_n --seed 0    as many training images, with mates of the test images
+    python scripts/detectors.py clean yolo_n --seed 0    and without; with 1 and 2 for --seed, what the leak is worth
 
 Each run keeps its checkpoints in ``runs/detectors`` and goes on from them. What it leaves for ``python -m benchmarks
 detection`` is small: the boxes found, image by image, and the card, in ``benchmarks/predictions``.
@@ -39,7 +40,7 @@ COMMITTED = "yolo_n--kaggle1440"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("split", choices=("kaggle", "folds", "leak"))
+    parser.add_argument("split", choices=("kaggle", "folds", "leaky", "clean"))
     parser.add_argument("detector")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="options")
@@ -51,31 +52,24 @@ def main() -> None:
     options: dict[str, Any] = dict(option.split("=", 1) for option in given.options)
     options |= {"detector": given.detector, "final": "reuse", "held_out_folds": 0}
     config = TrainConfig(str(data), task="detect", options=options, seed=given.seed, licence_notes=NOTES)
-    for name, split in _splits(given.split, data, images, given.seed).items():
-        _run(images, replace(config, split=split), f"{given.detector}--{name}")
+    name = "kaggle1440" if given.split == "kaggle" else f"{given.split}-seed{given.seed}"
+    if given.split != "folds":
+        config = replace(config, split=str(_split(given.split, name, data, images, given.seed)))
+    _run(images, config, f"{given.detector}--{name}")
 
 
-def _splits(kind: str, data: Path, images: Manifest, seed: int) -> dict[str, str | None]:
-    """Name → split file, or None where folds are made."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    if kind == "folds":
-        return {f"folds-seed{seed}": None}
+def _split(kind: str, name: str, data: Path, images: Manifest, seed: int) -> Path:
+    """The file of the published split, or of one that leaks or does not."""
     groups = audited(images, _tell).groups
     if kind == "kaggle":
-        lists = {part: data / f"splits/kaggle1440-360_{part}.txt" for part in ("train", "val")}
-        parts = {"kaggle1440": read_parts(lists, images)}
+        parts = read_parts({p: data / f"splits/kaggle1440-360_{p}.txt" for p in ("train", "val")}, images)
     else:
         found = leak_sets(images.with_groups(groups), LEAK_TEST, seed)
-        parts = {
-            f"{name}-seed{seed}": {"train": train_ids, "test": found.test}
-            for name, train_ids in (("leaky", found.leaky), ("clean", found.clean))
-        }
-    files = {}
-    for name, part in parts.items():
-        file = RUNS / f"{name}.json"
-        named_split(images, part, groups).save(file)
-        files[name] = str(file)
-    return files
+        parts = {"train": found.leaky if kind == "leaky" else found.clean, "test": found.test}
+    RUNS.mkdir(parents=True, exist_ok=True)
+    file = RUNS / f"{name}.json"
+    named_split(images, parts, groups).save(file)
+    return file
 
 
 def _run(images: Manifest, config: TrainConfig, name: str) -> None:

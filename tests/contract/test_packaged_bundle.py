@@ -5,6 +5,7 @@ import json
 import pytest
 
 from millscale.data.classes import NEU_CLASSES
+from millscale.runtime.bundle import open_bundle
 from millscale.runtime.inspector import Inspector, packaged_bundle
 
 
@@ -31,6 +32,22 @@ def test_its_card_says_how_good_it_is_and_on_what(inspector):
     assert card.dataset["groups"] < 1800
     assert card.licence_notes
     assert card.provenance["backbones"][0]["name"] == "millscale_s"
+
+
+def test_its_detector_is_small_and_says_how_good_it_is(inspector):
+    bundle = open_bundle(packaged_bundle())
+    (part,) = bundle.card.detectors
+    assert len(bundle.members[part.file]) <= 4 * 2**20
+    assert set(bundle.card.thresholds) == set(NEU_CLASSES)
+    located = bundle.card.provenance["detector"]
+    assert located["metrics"]["intervals"]["map50"][0] <= located["metrics"]["map50"]
+    assert "a given split that leaks" in located["protocol"]
+
+
+def test_it_locates_beside_its_verdict(inspector, steel):
+    prediction = inspector.inspect(steel.records[0].path)
+    assert prediction.boxes is not None
+    assert inspector.decide(prediction).costs is not None  # the classifier decides
 
 
 def test_inspect_needs_no_bundle_to_be_named(millscale, steel):
