@@ -44,7 +44,8 @@ def slowly(boxes, scores, detection, size):
 @given(seed=seeds, anchors=st.integers(0, 60), classes=st.integers(1, 3), coarse=st.booleans(), most=st.integers(1, 40))
 def test_it_is_what_going_through_them_one_by_one_gives(seed, anchors, classes, coarse, most):
     boxes, scores = answer(seed, anchors, classes, coarse=coarse)
-    detection = Detection(iou=0.45, most=most)
+    # No two boxes of whole pixels on this image have just this IoU; at a tie, rounding would decide.
+    detection = Detection(iou=0.4503, most=most)
     found = decode(boxes, scores, detection, Geometry(), SIZE)
     expected, clipped = slowly(boxes, scores, detection, SIZE)
     assert_array_equal(found.class_id, [c for _, c in expected])

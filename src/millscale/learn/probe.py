@@ -83,6 +83,7 @@ def train_probe(task: Task, config: ProbeConfig) -> Trained:
         details=_details(config, backbones, result, features.dimensions),
         licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
         reference=_reference(features, head, config.views),
+        trained_on=np.arange(len(task.manifest)),
         nearest=_nearest(task, features, result.probs, config.views),
     )
 

@@ -64,6 +64,7 @@ class Trained:
         nearest: the nearest training images of the images that were predicted wrongly, if known.
         reference: ``(N, C)`` what ``graph`` must give for each image of the manifest, computed without it;
             NaN rows where not computed. The bundle is not written where they differ.
+        trained_on: rows of the manifest that the final model was trained on.
     """
 
     probs: NDArray[np.float64]
@@ -73,6 +74,7 @@ class Trained:
     details: dict[str, Any]
     licence_notes: str
     reference: NDArray[np.float64]
+    trained_on: NDArray[np.int64]
     nearest: Neighbours | None = field(default=None)
 
 
@@ -89,6 +91,7 @@ class TrainedDetector:
         details: what was chosen, for the card and ``run.json``; plain JSON values.
         licence_notes: the terms of what the model is made from.
         reference: of each image, what the final model finds, computed without ``graph``; None where not computed.
+        trained_on: rows of the manifest that the final model was trained on.
     """
 
     boxes: tuple[Boxes | None, ...]
@@ -98,3 +101,4 @@ class TrainedDetector:
     details: dict[str, Any]
     licence_notes: str
     reference: tuple[Boxes | None, ...]
+    trained_on: NDArray[np.int64]

@@ -51,10 +51,16 @@ def bundle_with(
             "groups": len({record.group for record in manifest.records}),
             "fingerprint": manifest.fingerprint,
         },
-        "provenance": {**trained.details, "seed": config.seed, "folds": int(task.folds.max()) + 1},
+        "provenance": {
+            **trained.details,
+            "trained_on": len(trained.trained_on),
+            "seed": config.seed,
+            "folds": int(task.folds.max()) + 1,
+        },
         "licence_notes": f"{config.licence_notes} {trained.licence_notes}".strip(),
     }
-    seen = np.array(sorted(int(r.content_hash[:16], 16) for r in manifest.records), np.uint64)
+    hashes = (manifest.records[row].content_hash for row in trained.trained_on)
+    seen = np.array(sorted(int(name[:16], 16) for name in hashes), np.uint64)
     return make_bundle({**facts, **card}, {**members, SEEN: _npy(seen)})
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millscale.core import plugins
 from millscale.core.errors import DataError
+from millscale.data.audit.audit import Audit
+from millscale.data.leaks import leaks
 from millscale.data.manifest import Manifest
 from millscale.data.sound import require_sound
 from millscale.data.split import Split, load_split, split
@@ -69,7 +72,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     trained = recipe.run(task, options)
     table = flow.judged(task, trained)
     metrics = flow.measured(table, config.seed)
-    protocol = _protocol(task, table, named=not parts.folds)
+    protocol = _protocol(task, table, audit, named=not parts.folds)
     bundle = flow.bundle_of(task, config, trained, metrics, protocol.split)
     flow.check_bundle(bundle, manifest, trained, progress)
     path = bundle.save(target / f"{bundle.card.name}.millscale")
@@ -136,13 +139,13 @@ def _restricted(given: Split, manifest: Manifest, file: str) -> Split:
     return replace(given, train=train, val=val, test=test)
 
 
-def _protocol(task: Task, table: Table, *, named: bool) -> Protocol:
+def _protocol(task: Task, table: Table, audit: Audit, *, named: bool) -> Protocol:
     count = int(task.folds.max()) + 1
     judged = sorted(set(table.fold.tolist())) if table.fold is not None else []
     held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"
     if named:
         held = "a given training part and test part"
-    leaking = _leaking(task, judged)
+    leaking = _leaking(task, judged, audit)
     kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
     trained = [int((task.folds != fold).sum()) for fold in judged]
     images = f"{min(trained)}" if min(trained) == max(trained) else f"{min(trained)} to {max(trained)}"
@@ -153,13 +156,14 @@ def _protocol(task: Task, table: Table, *, named: bool) -> Protocol:
     )
 
 
-def _leaking(task: Task, judged: Sequence[int]) -> int:
-    """Judged images with a group mate in another fold; 0 for every split made here."""
-    home: dict[str | None, set[int]] = {}
-    for record, fold in zip(task.manifest.records, task.folds, strict=True):
-        home.setdefault(record.group, set()).add(int(fold))
-    pairs = zip(task.manifest.records, task.folds, strict=True)
-    return sum(len(home[record.group]) > 1 for record, fold in pairs if fold in judged)
+def _leaking(task: Task, judged: Sequence[int], audit: Audit) -> int:
+    """Judged images that share surface with an image of another fold; 0 for every split made here."""
+    sides = [{"test": _ids(task, task.folds == fold), "train": _ids(task, task.folds != fold)} for fold in judged]
+    return sum(leak.leaking for side in sides for leak in leaks(side, audit))
+
+
+def _ids(task: Task, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(task.manifest.ids[row] for row in np.flatnonzero(chosen))
 
 
 def _details(document: dict[str, Any], config: TrainConfig) -> dict[str, str]:

@@ -113,7 +113,9 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trai
         found.add(fitted, rows[probs[rows].argmax(1) != setup.targets[rows]])
         # Only the first can be needed again; the features of all would not fit into memory.
         judged.append(fitted if fold == 0 else replace(fitted, features=fitted.features[:0]))
-    final = judged[0] if config.final == "reuse" else _train(setup, np.arange(n), "final")
+    reused = config.final == "reuse"
+    trained_on = np.flatnonzero(task.folds != 0) if reused else np.arange(n)
+    final = judged[0] if reused else _train(setup, trained_on, "final")
     reference = calibrated(final.logits, final.temperature)
     graph = _graph(setup, final)
     evidence = np.flatnonzero(~np.isnan(probs[:, 0]))
@@ -126,6 +128,7 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trai
         details=_details(setup, judged, final, parity),
         licence_notes=f"{start.network}: {setup.spec.licence}.",
         reference=reference,
+        trained_on=trained_on,
         nearest=found.neighbours(),
     )
 

@@ -78,7 +78,9 @@ def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
             judged[row] = boxes
         first = first or model
     everything = np.arange(len(task.manifest))
-    final = first if config.final == "reuse" and first else _train(setup, everything, "final")
+    reused = config.final == "reuse" and first is not None
+    trained_on = np.flatnonzero(task.folds != 0) if reused else everything
+    final = first if reused and first else _train(setup, trained_on, "final")
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
     return TrainedDetector(
@@ -89,6 +91,7 @@ def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
         details=_details(setup, final, size),
         licence_notes=f"{config.detector}: {setup.spec.licence}.",
         reference=tuple(locate(setup, final, everything)),
+        trained_on=trained_on,
     )
 
 
