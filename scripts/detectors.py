@@ -76,8 +76,7 @@ def _run(images: Manifest, config: TrainConfig, name: str) -> None:
     run = train(images, replace(config, name=name), RUNS / name, progress=_tell)
     PREDICTIONS.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.folder / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
-    card = run.bundle.card.model_dump(mode="json")
-    write_json(PREDICTIONS / f"{name}.card.json", {**card, "seconds": run.document["seconds"]})
+    write_json(PREDICTIONS / f"{name}.card.json", run.bundle.card.model_dump(mode="json"))
     if name == COMMITTED:
         BUNDLES.mkdir(exist_ok=True)
         run.bundle.save(BUNDLES / "neu-det-nano-kaggle1440.millscale")
