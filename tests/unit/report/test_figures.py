@@ -9,7 +9,7 @@ from PIL import Image
 from millscale.report.figures.confusion import draw_confusion
 from millscale.report.figures.gallery import draw_gallery
 from millscale.report.figures.grid import draw_grid, grid_columns
-from millscale.report.figures.per_class import draw_per_class
+from millscale.report.figures.per_class import Series, draw_per_class
 from millscale.report.figures.reliability import draw_reliability
 from millscale.report.figures.style import RIGHT, WRONG, png
 
@@ -67,7 +67,8 @@ def test_a_missing_image_leaves_a_note(build):
 
 
 def test_confusion_shows_every_count_but_zero(build):
-    figure = draw_confusion(build(images=12, errors=2).evaluate(resamples=10))
+    metrics = build(images=12, errors=2).evaluate(resamples=10)
+    figure = draw_confusion(metrics.classes, metrics.confusion, "2 of 12 images confused")
     assert sorted(texts(figure)) == ["1", "1", "3", "3", "4"]
     assert figure.axes[0].get_title() == "2 of 12 images confused"
 
@@ -82,8 +83,20 @@ def test_reliability_draws_the_used_bins(build):
 def test_per_class_draws_no_mark_for_a_class_without_images(build):
     table = build(images=12, errors=0, names=("a", "b"))
     table = replace(table, classes=("a", "b", "c"), probs=np.hstack([table.probs, np.zeros((12, 1))]))
-    recall, _precision = draw_per_class(table.evaluate(resamples=10)).axes[0].collections
+    recall, _precision = per_class(table.evaluate(resamples=10)).axes[0].collections
     assert np.isfinite(np.ma.filled(recall.get_offsets(), np.nan)).all(1).tolist() == [True, True, False]
+
+
+def per_class(metrics):
+    series = [Series(key, key, getattr(metrics.per_class, key)) for key in ("recall", "precision")]
+    return draw_per_class(metrics.classes, series, metrics.intervals)
+
+
+def test_numbers_that_are_all_undefined_leave_an_empty_axis():
+    undefined = {"ap50/a": (np.nan, np.nan)}
+    figure = draw_per_class(("a",), [Series("ap50", "AP50", np.array([np.nan]))], undefined)
+    assert not figure.axes[0].lines
+    assert figure.axes[0].get_xlim()[1] > 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,7 @@ def test_every_figure_draws_any_name_without_a_warning(build, count):
     table = build(images=count * 2, errors=1 if count > 1 else 0, names=HOSTILE[:count])
     metrics = table.evaluate(resamples=10)
     drawn = [draw(table) for draw in (draw_grid, draw_gallery)]
-    drawn += [draw(metrics) for draw in (draw_confusion, draw_reliability, draw_per_class)]
+    drawn += [draw_confusion(metrics.classes, metrics.confusion, "all"), draw_reliability(metrics), per_class(metrics)]
     for figure in drawn:
         with Image.open(BytesIO(png(figure))) as picture:
             assert picture.size[0] > 300
