@@ -37,4 +37,4 @@ def _confused(metrics: DetectionMetrics) -> str:
     counts = metrics.confusion
     missed, false = int(counts[:-1, -1].sum()), int(counts[-1, :-1].sum())
     swapped = int(counts[:-1, :-1].sum() - counts[:-1, :-1].trace())
-    return f"{swapped} boxes confused, {missed} missed, {false} false alarms"
+    return f"Boxes: {swapped} confused, {missed} missed, {false} false alarms"

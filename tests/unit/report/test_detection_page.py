@@ -147,7 +147,7 @@ def test_what_is_not_there_is_said_above_its_gallery(located):
     headings = {name: figure.axes[0].texts[0].get_text() for name, figure in figures.items() if figure.axes[0].texts}
     assert headings["misses"] == "No box is missed"
     assert headings["false-alarms"] == "No false alarm"
-    assert figures["confusion"].axes[0].get_title() == "0 boxes confused, 0 missed, 0 false alarms"
+    assert figures["confusion"].axes[0].get_title() == "Boxes: 0 confused, 0 missed, 0 false alarms"
 
 
 def test_the_figure_draws_a_curve_for_each_class_with_a_box_to_find(table, metrics):
