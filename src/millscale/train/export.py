@@ -34,12 +34,13 @@ class Normalise(nn.Module):
     def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
         mean, std = np.array(preprocess.mean), np.array(preprocess.std)
-        self.register_buffer("scale", torch.tensor(1 / (255 * std), dtype=torch.float32))
-        self.register_buffer("shift", torch.tensor(-mean / std, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(1 / (255 * std), dtype=torch.float32)[:, None, None])
+        self.register_buffer("shift", torch.tensor(-mean / std, dtype=torch.float32)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         """As the class says."""
-        return (images.float() * self.scale + self.shift).permute(0, 3, 1, 2)
+        # Planes first: with three colours innermost, these two lines take ONNX Runtime a fifth of a small network's time.
+        return images.permute(0, 3, 1, 2).float() * self.scale + self.shift
 
 
 class _Deployed(nn.Module):
