@@ -39,7 +39,7 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """As the class says."""
-        # Planes first: with three colours innermost, these two lines take ONNX Runtime a fifth of a small network's time.
+        # Planes first: with the colours innermost, this takes ONNX Runtime a fifth of a small network's time.
         return images.permute(0, 3, 1, 2).float() * self.scale + self.shift
 
 
