@@ -10,7 +10,13 @@ from contextlib import closing
 
 import pytest
 
-COMMAND = "from millscale.cli.main import main; main()"
+COMMAND = """
+import signal
+from millscale.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""A suite that runs in the background hands down that interrupts are ignored."""
 
 
 @pytest.fixture
