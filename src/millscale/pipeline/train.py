@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _leaking(task: Task, judged: Sequence[int], audit: Audit) -> int:
 
 
 def _ids(task: Task, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(task.manifest.ids[row] for row in np.flatnonzero(chosen))
+    return tuple(compress(task.manifest.ids, chosen))
 
 
 def _details(document: dict[str, Any], config: TrainConfig) -> dict[str, str]:

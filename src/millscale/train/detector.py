@@ -78,9 +78,9 @@ def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
             judged[row] = boxes
         first = first or model
     everything = np.arange(len(task.manifest))
-    reused = config.final == "reuse" and first is not None
+    reused = first if config.final == "reuse" else None
     trained_on = np.flatnonzero(task.folds != 0) if reused else everything
-    final = first if reused and first else _train(setup, trained_on, "final")
+    final = reused or _train(setup, trained_on, "final")
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
     return TrainedDetector(
