@@ -18,8 +18,11 @@ from millscale.core.types import Boxes
 from millscale.train.detection import PADDING, Targets
 from millscale.train.pixels import Pixels
 
-LEAST_SHARE, LEAST_SIDE = 0.1, 4.0
-"""Of a box, what must stay visible, and in pixels how wide: less is neither defect nor background."""
+LEAST_SHARE = 0.25
+"""Of a box, what must stay visible: less is neither defect nor background."""
+LEAST_SIDE, LEAST_CUT_SIDE = 2.0, 10.0
+"""In pixels, how wide a box must be, and what a border leaves of one: people do not draw slivers at a border."""
+_WHOLE = 1 - 1e-4
 _SPLIT = (0.3, 0.7)
 """Where the four pictures of a mosaic meet, as a share of the side."""
 
@@ -142,7 +145,8 @@ def _cut(
     xyxy = ((picture.xyxy - np.array([left, top, left, top])) * factor).astype(np.float32)
     seen = clipped(xyxy, size)
     share = area(seen) / np.maximum(area(xyxy), 1e-6)
-    clear = (share >= LEAST_SHARE) & ((seen[:, 2:] - seen[:, :2]).min(1, initial=np.inf) >= LEAST_SIDE)
+    side = (seen[:, 2:] - seen[:, :2]).min(1, initial=np.inf)
+    clear = (share >= LEAST_SHARE) & (side >= np.where(share < _WHOLE, LEAST_CUT_SIDE, LEAST_SIDE))
     kept = share > 0
     weights = np.where(clear, picture.weights, 0).astype(np.float32)
     return _Picture(pixels, seen[kept], picture.classes[kept], weights[kept])
