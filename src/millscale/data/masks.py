@@ -29,14 +29,35 @@ def boxes_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area: int = 1
     Raises:
         DataError: not two-dimensional.
     """
-    if mask.ndim != 2:
-        raise DataError(f"Expected a mask of height x width, found {mask.ndim} dimensions. Use one channel.")
-    runs = _runs_of(np.asarray(mask if mask.dtype == np.bool_ else mask > THRESHOLD, np.bool_))
-    labels = _components(runs)
-    parts, owner = np.unique(labels, return_inverse=True)
+    runs = _runs_of(_foreground(mask))
+    parts, owner = np.unique(_components(runs), return_inverse=True)
     boxes = _extents(runs, owner, len(parts))
     areas = np.bincount(owner, weights=runs.end - runs.start, minlength=len(parts))
     return boxes[areas >= min_area]
+
+
+def regions_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Which connected part each foreground pixel belongs to; pixels that touch at a corner are connected.
+
+    Args:
+        mask: ``(H, W)``; bool, or uint8 of which values above 127 are foreground.
+
+    Returns:
+        ``(P,)`` int64 numbers of parts from 0, in the order of each part's first pixel, for the P foreground pixels
+        row by row: for a bool mask those of ``image[mask]``.
+
+    Raises:
+        DataError: not two-dimensional.
+    """
+    runs = _runs_of(_foreground(mask))
+    owner = np.unique(_components(runs), return_inverse=True)[1]
+    return np.repeat(owner, runs.end - runs.start).astype(np.int64)
+
+
+def _foreground(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.bool_]:
+    if mask.ndim != 2:
+        raise DataError(f"Expected a mask of height x width, found {mask.ndim} dimensions. Use one channel.")
+    return np.asarray(mask if mask.dtype == np.bool_ else mask > THRESHOLD, np.bool_)
 
 
 @dataclass(frozen=True)
