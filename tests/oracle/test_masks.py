@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from millscale.data.masks import boxes_of_mask
+from millscale.data.masks import boxes_of_mask, regions_of_mask
 
 EIGHT_NEIGHBOURS = np.ones((3, 3))
 
@@ -22,3 +22,12 @@ def test_boxes_are_those_of_scipys_labels(seed: int) -> None:
                 if area >= least
             )
             assert sorted(map(tuple, boxes_of_mask(mask, least).tolist())) == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_regions_of_pixels_are_scipys_labels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(40):
+        mask = rng.random(rng.integers(1, 40, 2)) < rng.random()
+        labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
+        np.testing.assert_array_equal(regions_of_mask(mask), labels[mask] - 1)

@@ -77,4 +77,4 @@ def area_under_curve(hits: Floats, alarms: Floats, limit: float = 1.0) -> Floats
     width, whole = np.diff(clipped, axis=-1), np.diff(x, axis=-1)
     rise = np.diff(y, axis=-1) * np.divide(width, whole, out=np.zeros_like(whole), where=whole > 0)
     area: Floats = (width * (y[..., :-1] + rise / 2)).sum(-1) / limit
-    return area
+    return np.where(hits.sum(-1) * alarms.sum(-1) > 0, area, np.nan)

@@ -38,8 +38,9 @@ class FalseAlarmThreshold:
         upper_bound: with a confidence of 95 % the share is not larger: Clopper and Pearson's bound, which is also that
             of an order statistic (Wilks 1941), with groups as observations.
         groups, images: what it was chosen on.
-        extrapolated: True where there are fewer than 1 / rate - 1 groups. Then the threshold follows from the
-            assumption that scores beyond the highest ones fall off exponentially; ``upper_bound`` does not.
+        extrapolated: True where there are too few groups for the rate, with images that stand alone fewer than
+            1 / rate - 1. Then the threshold follows from the assumption that scores beyond the highest ones fall off
+            exponentially; ``upper_bound`` does not.
     """
 
     threshold: float
@@ -59,7 +60,8 @@ def threshold_for(scores: ArrayLike, groups: Groups, rate: float) -> FalseAlarmT
     """The threshold at which the share ``rate`` of good images of new groups is expected to be rejected.
 
     It is the conformal quantile (Vovk, Gammerman and Shafer 2005), the ``ceil((n + 1) (1 - rate))``-th score where
-    every image stands alone, moved towards the next lower score by what is left of the rate.
+    every image stands alone, moved towards the next lower score by what is left of the rate. The ``+ 1`` stands for
+    the new group, which may score above all others; how much of one it is, leaving out each group tells.
 
     Args:
         scores: ``(N,)`` raw scores of good images that the model was not fitted on, 0 or more.
@@ -129,17 +131,24 @@ def _news(values: Floats, group: Ints, tail: float) -> float:
     """
     size, order = np.bincount(group)[group], ranked(values)
     above = np.append(0.0, order.sums(1 / size).cumsum())
-    by_group = np.lexsort((-values, group))
-    first = np.append(True, np.diff(group[by_group]) != 0)
-    rank, tied = np.arange(len(values)), np.append(True, np.diff(values[by_group]) != 0) | first
-    own = np.empty(len(values))
-    own[by_group] = np.maximum.accumulate(np.where(tied, rank, 0)) - np.maximum.accumulate(np.where(first, rank, 0))
-    others = above[order.place] - own / size
+    others = above[order.place] - _above_in_group(values, group) / size
     sort = np.argsort(others, kind="stable")
     alarmed = np.append(0.0, (1 / size)[sort].cumsum())
     budgets = above[above <= min(tail, above[-1] / 2)]
     left_out = alarmed[np.searchsorted(others[sort], budgets + 1e-9, side="right")]
     return float(np.clip((left_out - budgets).mean(), 1 / size.max(), 1.0))
+
+
+def _above_in_group(values: Floats, group: Ints) -> Ints:
+    """``(N,)`` how many scores of its own group are higher than each."""
+    by_group = np.lexsort((-values, group))
+    new = np.append(True, np.diff(group[by_group]) != 0)
+    higher = np.append(True, np.diff(values[by_group]) != 0) | new
+    # The place of the last group begun and of the last score differing from its predecessor.
+    starts = [np.maximum.accumulate(np.where(flags, np.arange(len(values)), 0)) for flags in (new, higher)]
+    result = np.empty(len(values), np.int64)
+    result[by_group] = starts[1] - starts[0]
+    return result
 
 
 def _within(falling: Floats, weight: Floats, budget: float) -> tuple[float, float]:
