@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
 from millscale.metrics.anomaly_pixels import LIMIT, PixelCounts
-from millscale.metrics.anomaly_rates import Ranking, average_precision, ranked, rate_at_recall, shares_below
+from millscale.metrics.anomaly_rates import Ranking, average_precision, curve, ranked, rate_at_recall, shares_below
 from millscale.metrics.bootstrap import (
     RARE,
     group_draws,
@@ -156,6 +156,17 @@ class AnomalyTable:
     def of_kind(self, kind: str) -> Flags:
         """``(N,)`` which images are defective and of this kind."""
         return np.array([name == kind for name in self.kinds], np.bool_) & np.asarray(self.defective, np.bool_)
+
+    def roc(self, kind: str | None = None) -> tuple[Floats, Floats]:
+        """Rates of overkill and of what is found, ``(U + 1,)`` each, over all thresholds, from the highest down.
+
+        Args:
+            kind: of the defects that are to be found; None for all. NaN without any, or without a good image.
+        """
+        ranking, bad = ranked(np.asarray(self.scores, np.float64)), np.asarray(self.defective, np.float64)
+        return curve(
+            ranking.sums(bad if kind is None else self.of_kind(kind).astype(np.float64)), ranking.sums(1 - bad)
+        )
 
     def evaluate(self, *, threshold: float, seed: int = 0, resamples: int = 1000) -> AnomalyMetrics:
         """Every number of the table.

@@ -154,7 +154,7 @@ def _merged(totals: Floats) -> Ints:
     """``(B,)`` which of fewer bins each one goes to, the highest scores first, by equal shares of all three counts."""
     share = (totals / totals.sum(-1, keepdims=True)).sum(0)[::-1].cumsum() / 3
     index = np.clip(np.ceil(share * _MERGED).astype(np.int64) - 1, 0, _MERGED - 1)
-    return index[::-1]
+    return np.asarray(index[::-1], np.int64)
 
 
 def _figures(counts: Floats) -> dict[str, Floats]:

@@ -64,6 +64,13 @@ def rate_at_recall(hits: Floats, alarms: Floats, recall: float = RECALL) -> Floa
     return np.where(total > 0, ratio(alarmed, alarms.sum(-1)), np.nan)
 
 
+def curve(hits: Floats, alarms: Floats) -> tuple[Floats, Floats]:
+    """The rates of false alarms and of what is found, ``(…, U + 1)`` each, from no rejection to nothing but."""
+    x, y = (ratio(part.cumsum(-1), np.broadcast_to(part.sum(-1, keepdims=True), part.shape)) for part in (alarms, hits))
+    start = np.zeros((*x.shape[:-1], 1))
+    return np.concatenate([start, x], axis=-1), np.concatenate([start, y], axis=-1)
+
+
 def area_under_curve(hits: Floats, alarms: Floats, limit: float = 1.0) -> Floats:
     """Mean recall over false-alarm rates from 0 to ``limit``: AUROC for a limit of 1; NaN with a side empty.
 
@@ -71,8 +78,7 @@ def area_under_curve(hits: Floats, alarms: Floats, limit: float = 1.0) -> Floats
     area is AUPRO (Bergmann et al., "The MVTec anomaly detection dataset", IJCV 2021, section 5.1). Between scores the
     curve is a straight line, which counts ties by half.
     """
-    x, y = (ratio(part.cumsum(-1), np.broadcast_to(part.sum(-1, keepdims=True), part.shape)) for part in (alarms, hits))
-    x, y = (np.concatenate([np.zeros((*part.shape[:-1], 1)), part], axis=-1) for part in (x, y))
+    x, y = curve(hits, alarms)
     clipped = np.minimum(x, limit)
     width, whole = np.diff(clipped, axis=-1), np.diff(x, axis=-1)
     rise = np.diff(y, axis=-1) * np.divide(width, whole, out=np.zeros_like(whole), where=whole > 0)

@@ -177,7 +177,8 @@ def _beyond(falling: Floats, weight: Floats, news: float, rate: float) -> float:
     if not last:  # the highest score is shared by so many groups that nothing is known above it
         return 1.000001 * float(falling[0])
     excess = float((weight[:last] * (falling[:last] - falling[last])).sum())
-    return float(falling[last]) + excess / news * (((tail + news) / ((count + news) * rate)) ** (news / tail) - 1)
+    beyond: float = excess / news * (((tail + news) / ((count + news) * rate)) ** (news / tail) - 1)
+    return float(falling[last]) + beyond
 
 
 def upper_bound(alarms: float, groups: int, confidence: float = CONFIDENCE) -> float:

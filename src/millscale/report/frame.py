@@ -6,14 +6,14 @@ import numpy as np
 
 from millscale.metrics.classification import Ints
 from millscale.report.figures.lettering import lettering, visible
-from millscale.report.report import AuditSummary, DetectionReport, Protocol, Report
+from millscale.report.report import AnomalyReport, AuditSummary, DetectionReport, Protocol, Report
 from millscale.report.thumbnails import data_address, shrink
 
 MOST_PROBLEMS = 50
 Values = dict[str, object]
 
 
-def frame_values(report: Report | DetectionReport) -> Values:
+def frame_values(report: Report | DetectionReport | AnomalyReport) -> Values:
     """What the skeleton of every page names, ready to print."""
     problems = report.audit.problems if report.audit else ()
     return {

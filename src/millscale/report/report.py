@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from millscale.core.types import Image, Problem
+from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
 from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
@@ -97,3 +101,29 @@ class DetectionReport:
     audit: AuditSummary | None = None
     mosaic: Image | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyReport:
+    """Everything that a report on an anomaly detector shows, from scores alone.
+
+    Attributes:
+        table: the truth and the raw scores.
+        metrics: their numbers, see :meth:`AnomalyTable.evaluate`.
+        protocol: how the scores were made.
+        title: the page's heading.
+        audit: the data audit, or None.
+        mosaic: a picture of the largest groups of overlapping images, or None.
+        details: run details in the order to show them, such as how the threshold was chosen.
+        maps: ``(H, W)`` float32 raw anomaly map by image id, of the images to be pictured, see
+            :func:`millscale.report.anomaly_selection.pictured`; without one the image stands alone.
+    """
+
+    table: AnomalyTable
+    metrics: AnomalyMetrics
+    protocol: Protocol
+    title: str = "Anomalies"
+    audit: AuditSummary | None = None
+    mosaic: Image | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
