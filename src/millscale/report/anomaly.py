@@ -43,12 +43,13 @@ def case_headings(shown: ShownCases, metrics: AnomalyMetrics) -> dict[str, str]:
     """One line above each gallery."""
     good = metrics.images - metrics.defective
     passing, rejected = shown.escape_images, shown.alarm_images
+    beside = "; beside each its map, a ring where it is highest, the true defect in red"
     return {
-        "found": "Defective images at random; beside each its map, the true defect outlined",
-        "escapes": f"{passing} of {metrics.defective} defective images pass, the lowest scores first"
+        "found": "Defective images at random" + beside * any(case.overlay is not None for case in shown.sample),
+        "escapes": f"Passing: {passing} of {metrics.defective} defective images, the lowest scores first"
         if passing
         else f"None of {metrics.defective} defective images passes; those nearest to it",
-        "false-alarms": f"{rejected} of {good} good images are rejected, the highest scores first"
+        "false-alarms": f"Rejected: {rejected} of {good} good images, the highest scores first"
         if rejected
         else f"None of {good} good images is rejected; those nearest to it",
     }

@@ -26,7 +26,7 @@ _SHARE = 0.65
 def laid_over(
     image: Image, heat: NDArray[np.floating] | None, mask: NDArray[np.bool_] | None, threshold: float
 ) -> Image:
-    """``(H, W, 3)`` uint8: the image under its heat, around the mask a red line.
+    """``(H, W, 3)`` uint8: the image under its heat with a ring about the highest place, around the mask a red line.
 
     Args:
         image: ``(H, W, 3)`` RGB or ``(H, W)`` grey, as small as it is shown.
@@ -41,6 +41,7 @@ def laid_over(
         place = np.log(np.maximum(level, CLEAR) / CLEAR) / np.log(FULL / CLEAR)  # 0, at the threshold ½, from FULL on 1
         weight = _SHARE * np.minimum(1, 2 * place)
         result = (1 - weight) * result + weight * heat_colours(place[..., 0])
+        _draw_ring(result, np.unravel_index(level[..., 0].argmax(), size))
     if mask is not None:
         inside = _fitted(mask.astype(np.float32), size) >= 0.5
         result[_grown(inside, max(1, round(max(size) / 200))) & ~inside] = OUTLINE
@@ -68,6 +69,15 @@ def _fitted(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
         return values
     picture = PIL.Image.fromarray(values).resize(size[::-1], PIL.Image.Resampling.BILINEAR)
     return np.asarray(picture, np.float32)
+
+
+def _draw_ring(pixels: NDArray[np.float64], centre: tuple[np.intp, ...]) -> None:
+    """A white ring with a black one about it, for any ground, into ``pixels`` ``(H, W, 3)``."""
+    height, width = pixels.shape[:2]
+    distance = np.hypot(np.arange(height)[:, None] - centre[0], np.arange(width) - centre[1])
+    radius, line = max(height, width) / 22, max(height, width) / 180
+    for color, inner in ((255.0, radius), (0.0, radius + line)):
+        pixels[(distance >= inner) & (distance < inner + line)] = color
 
 
 def _grown(inside: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:

@@ -71,7 +71,7 @@ def score_rows(table: AnomalyTable, threshold: float) -> ScoreRows:
 
 def _edges(low: float, high: float) -> Floats:
     """Bins of one width from below the lowest to above the highest place, with an edge at the threshold, ½."""
-    width = max(1.06 * (max(high, 0.5) - min(low, 0.5)), 0.02) / BINS
+    width = max(1.06 * (max(high, 0.5) - min(low, 0.5)), 1e-4) / BINS
     first, last = np.floor((min(low, 0.5) - 0.5) / width - 0.5), np.ceil((max(high, 0.5) - 0.5) / width + 0.5)
     edges: Floats = 0.5 + width * np.arange(first, last + 1)
     return edges
@@ -101,9 +101,6 @@ def _ticks(edges: Floats) -> tuple[tuple[float, str], ...]:
     if len(chosen) < 4:
         step = (high - low) / 5
         chosen = [0.5 + step * k for k in range(-5, 6) if low <= 0.5 + step * k <= high]
-    decimals = 0 if high - low > 0.3 else 2
-    return tuple((place, _multiple(place / (1 - place), decimals)) for place in sorted(chosen))
-
-
-def _multiple(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}×" if decimals else f"{value:.3g}×"
+        decimals = int(np.ceil(-np.log10(4 * step)))  # at the threshold a step of the axis is 4 times as many multiples
+        return tuple((place, f"{place / (1 - place):.{max(0, decimals)}f}×") for place in chosen)
+    return tuple((place, f"{place / (1 - place):.3g}×") for place in sorted(chosen))

@@ -53,4 +53,4 @@ def unnamed(case: Case) -> str:
 
 def caption(case: Case) -> str:
     """What the threshold makes of the image, in words."""
-    return f"{'rejected' if case.rejected else 'passes'}, {case.level:.2f} × the threshold"
+    return f"{'rejected' if case.rejected else 'passes'}, {case.level:.3g} × the threshold"

@@ -46,7 +46,8 @@ def draw_per_class(
     figure = chart(6.2 + 0.05 * max(map(columns, names)), 1.3 + 0.42 * len(names))
     axes = figure.add_subplot()
     lowest = 1.0
-    for one, (color, shift) in zip(series, _LOOKS, strict=False):
+    for one, (color, aside) in zip(series, _LOOKS, strict=False):
+        shift = aside if len(series) > 1 else 0.0
         for i, name in enumerate(classes):
             low, high = intervals[f"{one.key}/{name}"]
             if np.isfinite(low):

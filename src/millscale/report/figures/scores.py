@@ -14,10 +14,11 @@ def draw_scores(shown: ScoreRows) -> Figure:
 
     Side by side on one axis few defects would vanish among many good images.
     """
-    style = lettering([row.name for row in shown.rows])
+    style = lettering([row.name for row in shown.rows if row.defective])
+    names = ["good"] * (len(shown.rows) - len(style.names)) + list(style.names)
     figure = chart(7.2, 1.2 + 0.62 * len(shown.rows))
     panels = np.atleast_1d(figure.subplots(len(shown.rows), 1, sharex=True, squeeze=True))
-    for axes, row, name in zip(panels, shown.rows, style.names, strict=True):
+    for axes, row, name in zip(panels, shown.rows, names, strict=True):
         axes.bar(shown.edges[:-1], row.counts, np.diff(shown.edges), align="edge", color=row.color, linewidth=0)
         axes.axvline(0.5, color=WRONG, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.set(xlim=(shown.edges[0], shown.edges[-1]), ylim=(0, 1.08 * row.counts.max()), yticks=[])
