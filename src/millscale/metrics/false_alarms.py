@@ -156,8 +156,9 @@ def _within(falling: Floats, weight: Floats, budget: float) -> tuple[float, floa
     above = np.append(0.0, weight.cumsum())
     place = int(np.searchsorted(above, budget + 1e-9, side="right")) - 1
     left, score = max(0.0, budget - float(above[place])), float(falling[place])
-    if weight[place] > 1 + 1e-9:
+    if weight[place] > 1 + 1e-9 or not score:
         # Images of several groups share this score: all or none of them are rejected, and all would be too many.
+        # Nor can a score of 0 be rejected, for a threshold is more.
         return ((score + float(falling[place - 1])) / 2 if place else 1.000001 * score), left
     following = float(falling[min(place + 1, len(falling) - 1)])
     return score - (score - following) * left / float(weight[place]), 0.0

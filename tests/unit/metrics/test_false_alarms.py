@@ -58,6 +58,10 @@ def test_scores_that_many_groups_share_are_not_rejected():
     assert threshold_for(scores, None, 0.5).threshold == pytest.approx(1.5)
 
 
+def test_a_score_of_zero_is_never_rejected():
+    assert threshold_for([0.0, 1.0, 2.0], None, 0.95).threshold == 0.5
+
+
 @pytest.mark.parametrize(
     ("scores", "groups", "words"),
     [
