@@ -109,7 +109,7 @@ _SENSORS: Mapping[str, _Sensor] = {
     "black": _Sensor(None, _DARK, _LAMP, 0.3, scale="share", within=(0.0, 1.0)),
     "white": _Sensor(None, _BRIGHT, _LAMP, 0.3, scale="share", within=(0.0, 1.0)),
     "contrast": _Sensor("pale frame", None, _METAL, 1.25, "blank frame"),
-    "noise": _Sensor(None, "noisy frame", _LAMP, 1.25, "blank frame with noise", shift=0.0, within=(0.0, 1.0)),
+    "noise": _Sensor(None, "noisy frame", _LAMP, 1.25, "blank frame with noise", shift=1e-3, within=(0.0, 1.0)),
     "sharpness": _Sensor("blurred frame", None, "check focus and lens", 1.2, shift=1e-3, within=(0.0, 99.0)),
 }
 """In the order in which they are looked at: the first that is beyond its limits is told."""
@@ -123,7 +123,7 @@ def measure(image: Image) -> Quality:
     sample = image[::step, ::step]
     counts = np.bincount(_grey(sample).ravel(), minlength=256)
     below = np.cumsum(counts) / counts.sum()
-    mean = float(counts @ np.arange(256)) / counts.sum()
+    mean = float(counts @ np.arange(256) / counts.sum())
     shadows, highlights = (float(level) for level in np.searchsorted(below, (0.01, 0.99)))
     noise, sharpness = _texture(image, mean)
     return Quality(
@@ -195,11 +195,11 @@ def _limits(sensor: _Sensor, values: Sequence[float]) -> tuple[float, float]:
 
 def _beyond(values: NDArray[np.float64], sensor: _Sensor, sign: float = 1.0) -> float:
     """The lower limit, or with ``sign`` -1 the upper one."""
-    share = sensor.scale == "share"
+    share, few = sensor.scale == "share", (_FEW / len(values)) ** 1.5
     scaled = sign * (values if share else np.log(values + sensor.shift))
     outermost, middle = np.quantile(scaled, (_TAIL, 0.5))
-    reach = (_REACH + (_FEW / len(values)) ** 1.5) * (middle - outermost)
-    limit = sign * (outermost - max(reach, sensor.margin if share else np.log(sensor.margin)))
+    margin = sensor.margin * (1 + few) if share else np.log(sensor.margin)
+    limit = sign * (outermost - max((_REACH + few) * (middle - outermost), margin))
     return float(limit if share else np.exp(limit) - sensor.shift)
 
 
@@ -227,7 +227,7 @@ def _texture(image: Image, mean: float) -> tuple[float, float]:
             sums += _squares(grey) + _squares(np.ascontiguousarray(grey.T))
     if not sums[1].all():
         return 0.0, 1.0  # too small to tell
-    near, next_near, far = sums[0] / sums[1]
+    near, next_near, far = np.maximum(sums[0] / sums[1], 0.0)
     structure = far - near
     if structure < _NO_STRUCTURE:
         return 1.0, 0.0
