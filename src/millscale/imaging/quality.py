@@ -121,11 +121,12 @@ def measure(image: Image) -> Quality:
     height, width = image.shape[:2]
     step = max(1, int((height * width / _SAMPLED) ** 0.5))
     sample = image[::step, ::step]
-    counts = np.bincount(_grey(sample).ravel(), minlength=256)
+    grey = _grey(sample)
+    counts = np.bincount(grey.ravel(), minlength=256)
     below = np.cumsum(counts) / counts.sum()
     mean = float(counts @ np.arange(256) / counts.sum())
     shadows, highlights = (float(level) for level in np.searchsorted(below, (0.01, 0.99)))
-    noise, sharpness = _texture(image, mean)
+    noise, sharpness = _texture(grey if step == 1 else image, mean)
     return Quality(
         brightness=mean,
         shadows=shadows,

@@ -8,7 +8,7 @@ import pytest
 from PIL import ImageFilter
 
 from millscale.data.synthetic import KINDS, render_image
-from millscale.imaging.quality import ABSOLUTE, SENSORS, fault, fit_limits, measure
+from millscale.imaging.quality import ABSOLUTE, SENSORS, _grey, fault, fit_limits, measure
 
 RNG = np.random.default_rng(3)
 
@@ -154,6 +154,13 @@ def test_other_steel_is_no_fault(limits):
 def test_a_size_is_wrong_beyond_half_as_much_again(limits, proper, side, told):
     reason = fault(replace(proper[0], size=float(side)), limits)
     assert (reason and reason.split(" ")[0]) == told
+
+
+def test_a_grey_frame_is_a_fault_where_all_were_in_colour():
+    tinted = [np.dstack([steel(seed), pixels(steel(seed) * 0.8), pixels(steel(seed) * 0.6)]) for seed in range(60)]
+    limits = fit_limits([measure(image) for image in tinted])
+    assert [fault(measure(image), limits) for image in tinted] == [None] * 60
+    assert str(fault(measure(_grey(tinted[0])), limits)).startswith("frame without colour (colour 0")
 
 
 def test_sizes_may_differ_as_far_as_those_of_the_training_did(proper):
