@@ -50,7 +50,7 @@ class Quality:
             nothing but noise is.
         sharpness: (g(2) - g(1)) / (g(16) - g(1)): of the structure within 16 pixels what lies within two; about 0.012
             for any blur of many pixels. 0 where there is no structure.
-        colour: mean of |R - G| + |B - G|, grey levels.
+        colour: mean of |R - G| + |B - G|, by the brightness (+ 1).
         size: square root of the number of pixels.
         aspect: width / height.
     """
@@ -101,16 +101,16 @@ _LAMP, _CAMERA, _METAL = "check lamp and exposure", "check camera and crop", "ch
 _DARK, _BRIGHT = "under-exposed frame", "over-exposed frame"
 _SENSORS: Mapping[str, _Sensor] = {
     "highlights": _Sensor(_DARK, None, _LAMP, 1.25, "black frame", scale="level"),
-    "shadows": _Sensor(None, _BRIGHT, _LAMP, 1.25, "white frame", scale="level"),
+    "shadows": _Sensor(None, _BRIGHT, _LAMP, 1.35, "white frame", scale="level"),
     "size": _Sensor("small frame", "large frame", _CAMERA, 1.5, shift=0.0, within=(0.0, 1e9)),
     "aspect": _Sensor("narrow frame", "wide frame", _CAMERA, 1.5, shift=0.0, within=(0.0, 1e9)),
-    "colour": _Sensor("frame without colour", "frame in colour", _CAMERA, 2.0, shift=5.0, within=(0.0, 510.0)),
-    "brightness": _Sensor(_DARK, _BRIGHT, _LAMP, 1.6, scale="level"),
+    "colour": _Sensor("frame without colour", "frame in colour", _CAMERA, 2.0, shift=0.05, within=(0.0, 510.0)),
+    "brightness": _Sensor(_DARK, _BRIGHT, _LAMP, 1.8, scale="level"),
     "black": _Sensor(None, _DARK, _LAMP, 0.3, scale="share", within=(0.0, 1.0)),
     "white": _Sensor(None, _BRIGHT, _LAMP, 0.3, scale="share", within=(0.0, 1.0)),
     "contrast": _Sensor("pale frame", None, _METAL, 1.25, "blank frame"),
     "noise": _Sensor(None, "noisy frame", _LAMP, 1.25, "blank frame with noise", shift=1e-3, within=(0.0, 1.0)),
-    "sharpness": _Sensor("blurred frame", None, "check focus and lens", 1.2, shift=1e-3, within=(0.0, 99.0)),
+    "sharpness": _Sensor("blurred frame", None, "check focus and lens", 1.3, shift=1e-3, within=(0.0, 99.0)),
 }
 """In the order in which they are looked at: the first that is beyond its limits is told."""
 SENSORS = tuple(_SENSORS)
@@ -136,7 +136,7 @@ def measure(image: Image) -> Quality:
         white=float(1 - below[250]),
         noise=noise,
         sharpness=sharpness,
-        colour=_colour(sample[::4, ::4]),
+        colour=_colour(sample[::4, ::4]) / (mean + 1),
         size=(height * width) ** 0.5,
         aspect=width / height,
     )
