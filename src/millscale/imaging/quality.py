@@ -166,9 +166,9 @@ def fault(quality: Quality, limits: Ranges | None = None) -> str | None:
 
     Args:
         quality: of `measure`.
-        limits: of `fit_limits`; without them the absolute rules hold.
+        limits: of `fit_limits`; where one is missing the absolute rule holds.
     """
-    limits = ABSOLUTE if limits is None else limits
+    limits = {**ABSOLUTE, **(limits or {})}
     for name, sensor in _SENSORS.items():
         low, high = limits.get(name, sensor.within)
         value = getattr(quality, name)

@@ -139,8 +139,8 @@ class Card(_Strict):
         conformal: miscoverage → threshold on ``1 - p``: a class is in the set where ``1 - p <= threshold``.
         metrics: as ``evaluate --json`` writes them, measured on ``protocol``.
         fusion: needed exactly where there are several detectors.
-        quality: sensor of `imaging.quality` → the lowest and the highest value of a proper image; without it only the
-            absolute rules hold.
+        quality: sensor of `imaging.quality` → the lowest and the highest value of a proper image; where one is missing
+            the absolute rule holds.
         sha256: of every other member, hexadecimal.
     """
 

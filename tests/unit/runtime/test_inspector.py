@@ -59,7 +59,8 @@ def test_a_prediction_without_probabilities_has_no_verdict(inspector):
     ("level", "limits", "reason"),
     [
         (0, None, "image fault: black frame (highlights 0, expected 9 to 255); check lamp and exposure"),
-        (90, {}, None),
+        (90, {}, "image fault: blank frame (contrast 0, expected 2 to 255); check that metal is in view"),
+        (90, {"contrast": (0.0, 255.0), "noise": (0.0, 1.0)}, None),
         (90, {"size": (60.0, 200.0)}, "image fault: small frame (size 50, expected 60 to 200); check camera and crop"),
     ],
 )
