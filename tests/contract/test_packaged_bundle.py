@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from millscale.data.classes import NEU_CLASSES
@@ -54,3 +55,11 @@ def test_inspect_needs_no_bundle_to_be_named(millscale, steel):
     done = millscale("inspect", steel.records[0].path, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["verdict"] in ("reject", "review")
+
+
+def test_a_black_frame_is_a_fault_and_no_defect(inspector):
+    found = inspector.inspect(np.zeros((200, 200), np.uint8))
+    verdict = inspector.decide(found)
+    assert (verdict.outcome, verdict.label) == ("review", "image fault")
+    assert verdict.reason.startswith("image fault: black frame (highlights 0, expected ")
+    assert len(inspector.counting(found)) == 0

@@ -45,6 +45,8 @@ def evaluate(
         tell_all(result.problems)
         if result.trained_on:
             say(f"Careful: {result.trained_on} of these images were used to train this bundle; this is no test.")
+        if result.faults:
+            say(f"Careful: {result.faults} of these images are faulty photographs; `inspect` says why.")
         if as_json:
             emit(result.to_json())
             return

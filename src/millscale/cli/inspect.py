@@ -79,6 +79,7 @@ def _line(found: "Inspection", inspector: "Inspector") -> dict[str, Any]:
         "score": round(found.prediction.score, 6),
         "boxes": _boxes(inspector.counting(found.prediction), inspector.card.classes),
         "reason": found.verdict.reason,
+        "fault": found.prediction.fault,
         "milliseconds": round(found.milliseconds, 2),
     }
 
@@ -100,6 +101,8 @@ def _tell(line: dict[str, Any], inspector: "Inspector", *, as_json: bool) -> Non
     if as_json:
         emit(line)
     elif "error" not in line:
+        if line["fault"]:
+            say(f"{line['image']}: {line['reason']}")
         count = len(line["boxes"])
         located = f"{count:3} {'box  ' if count == 1 else 'boxes'}  " if inspector.locates else ""
         sys.stdout.write(

@@ -63,12 +63,14 @@ class Prediction:
         probs: ``(C,)`` float32 over the bundle's class names, summing to 1; None without a classifier.
         boxes: located defects, in pixels of the original image; None without a detector.
         anomaly_map: ``(H, W)`` float32 in [0, 1], original image size; None without an anomaly scorer.
+        fault: why the image is no proper photograph, whatever the rest says of it; None where it is one.
     """
 
     score: float
     probs: NDArray[np.float32] | None = None
     boxes: Boxes | None = None
     anomaly_map: NDArray[np.float32] | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
-from millscale.data.audit.audit import VERSION, Audit, NearDuplicate, SuspectLabel
+from millscale.data.audit.audit import BLANK_IMAGE, VERSION, Audit, NearDuplicate, SuspectLabel
 from millscale.data.audit.check import check
 from millscale.data.audit.findings import class_problems
 from millscale.data.audit.overlap import Overlap
@@ -35,7 +35,7 @@ def _of_today(manifest: Manifest, audit: Audit) -> Audit:
     lost = set(audit.unreadable)
     problems = (
         *manifest.problems,
-        *(problem for problem in audit.problems if problem.path in lost),
+        *(problem for problem in audit.problems if problem.path in lost or problem.code == BLANK_IMAGE),
         *class_problems(manifest, audit.groups, audit.unreadable),
     )
     return replace(audit, classes=manifest.class_counts, problems=problems)

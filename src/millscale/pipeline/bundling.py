@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from millscale.core.errors import unknown_name
 from millscale.core.version import __version__
 from millscale.data.manifest import Manifest
+from millscale.imaging.decode import read_image
+from millscale.imaging.quality import fit_limits, measure
 from millscale.learn.recipe import Task, Trained, TrainedDetector
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 
 GOOD_NAMES = frozenset({"good", "ok", "normal", "free", "mt_free", "no_defect", "no defect", "defect-free", "perfect"})
 GOLDEN = "golden.png"
+MEASURED = 500
+"""Training images that the limits of image quality are fitted to: a second of work."""
 CHECKED = 60
 """Images compared before a bundle is written: enough to meet every class, a few seconds of work."""
 
@@ -57,6 +61,7 @@ def bundle_with(
             "seed": config.seed,
             "folds": int(task.folds.max()) + 1,
         },
+        "quality": quality_limits(manifest, trained.trained_on),
         "licence_notes": f"{config.licence_notes} {trained.licence_notes}".strip(),
     }
     hashes = (manifest.records[row].content_hash for row in trained.trained_on)
@@ -89,9 +94,14 @@ def golden_picture() -> bytes:
     return buffer.getvalue()
 
 
-def spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Up to ``CHECKED`` of the rows, evenly spread."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, CHECKED).astype(int))] if len(rows) else rows
+def quality_limits(manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
+    """What the image quality of some of these rows says of a proper image; their labels do not matter."""
+    return fit_limits([measure(read_image(manifest.records[row].path)) for row in spread(rows, MEASURED)])
+
+
+def spread(rows: NDArray[np.int64], most: int = CHECKED) -> NDArray[np.int64]:
+    """Up to ``most`` of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))] if len(rows) else rows
 
 
 def _npy(array: NDArray[np.generic]) -> bytes:

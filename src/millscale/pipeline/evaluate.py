@@ -39,6 +39,7 @@ class Evaluation:
         table: the predictions.
         rates: of a classifier's verdicts: escape, overkill and review rate; None where undefined.
         trained_on: images of the folder that the bundle was trained on, by content.
+        faults: images that are no proper photographs; their predictions count like the others.
         report: what the page shows.
         problems: of the data, such as images that were left out.
     """
@@ -48,12 +49,13 @@ class Evaluation:
     table: Table
     rates: Mapping[str, Any]
     trained_on: int
+    faults: int
     report: Report | DetectionReport
     problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``evaluate --json`` prints."""
-        return {**self.metrics.to_json(), **self.rates, "trained_on": self.trained_on}
+        return {**self.metrics.to_json(), **self.rates, "trained_on": self.trained_on, "faults": self.faults}
 
 
 def evaluate(
@@ -120,7 +122,8 @@ def evaluate(
         mosaic_of(images, audit),
         {"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
-    result = Evaluation(name, metrics, table, rates, seen, report, audit.problems)
+    faults = sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
+    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)

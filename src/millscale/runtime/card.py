@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from millscale.core.errors import ModelError
 from millscale.imaging.preprocess import Preprocess
+from millscale.imaging.quality import SENSORS
 
 SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
@@ -138,6 +139,8 @@ class Card(_Strict):
         conformal: miscoverage → threshold on ``1 - p``: a class is in the set where ``1 - p <= threshold``.
         metrics: as ``evaluate --json`` writes them, measured on ``protocol``.
         fusion: needed exactly where there are several detectors.
+        quality: sensor of `imaging.quality` → the lowest and the highest value of a proper image; where one is missing
+            the absolute rule holds.
         sha256: of every other member, hexadecimal.
     """
 
@@ -153,6 +156,7 @@ class Card(_Strict):
     conformal: dict[str, float] = {}
     golden: Golden
     fusion: Fusion | None = None
+    quality: dict[str, tuple[float, float]] | None = None
     protocol: str
     metrics: dict[str, Any]
     dataset: dict[str, Any]
@@ -182,6 +186,16 @@ class Card(_Strict):
     @classmethod
     def _can_be_applied(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         return _applicable(value)
+
+    @field_validator("quality")
+    @classmethod
+    def _are_ranges_of_sensors(
+        cls, value: dict[str, tuple[float, float]] | None
+    ) -> dict[str, tuple[float, float]] | None:
+        for name, (low, high) in (value or {}).items():
+            if name not in SENSORS or low > high:
+                raise ValueError(f"expected (lowest, highest) of {', '.join(SENSORS)}, found {name}: {low}, {high}")
+        return value
 
     @model_validator(mode="after")
     def _names_belong_together(self) -> "Card":

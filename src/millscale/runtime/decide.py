@@ -21,6 +21,8 @@ from millscale.runtime.card import Costs
 
 NO_DEFECT = "no defect"
 """The label where nothing was located and no class means that the piece is good."""
+IMAGE_FAULT = "image fault"
+"""The label of an image that is no proper photograph."""
 _TOLD = 3
 """Boxes that a reason names."""
 
@@ -35,8 +37,8 @@ class Verdict:
         confidence: its probability; of boxes alone, the box's score, and where none counts, what the strongest defect
             lacks to 1.
         reason: one sentence for the operator.
-        costs: the operating point that was used; None where boxes alone decide.
-        thresholds: class name → the score from which its boxes count; None where probabilities decide.
+        costs: the operating point that was used; None where boxes alone decide, and of a fault of the imaging.
+        thresholds: class name → the score from which its boxes count; None where probabilities decide, or of a fault.
     """
 
     outcome: Outcome
@@ -77,6 +79,11 @@ def decide_class(
     else:
         reason = f"no defect at {p_good:.1%}"
     return Verdict(outcome, label, confidence, reason, costs)
+
+
+def decide_fault(fault: str) -> Verdict:
+    """A person looks: what the networks say of such an image says nothing of the piece."""
+    return Verdict("review", IMAGE_FAULT, 1.0, f"{IMAGE_FAULT}: {fault}")
 
 
 def counting(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, float]) -> Boxes:

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -16,10 +16,11 @@ from millscale.core.errors import DataError, ModelError, UsageError
 from millscale.core.types import Boxes, Image, Prediction
 from millscale.imaging.decode import decode_image, read_image
 from millscale.imaging.preprocess import Preprocess
+from millscale.imaging.quality import fault, measure
 from millscale.runtime.bundle import Bundle, open_bundle
 from millscale.runtime.card import TASKS, Card, Costs, Part, Task, Views
 from millscale.runtime.classify import Classifier
-from millscale.runtime.decide import Verdict, counting, decide_boxes, decide_class, defect_score
+from millscale.runtime.decide import Verdict, counting, decide_boxes, decide_class, decide_fault, defect_score
 from millscale.runtime.fusion import fuse
 from millscale.runtime.locate import Locator, locator_of
 from millscale.runtime.network import DEFAULT_BACKEND, open_network
@@ -119,13 +120,17 @@ class Inspector:
 
         Returns:
             ``probs`` where a classifier runs, ``boxes`` where a detector does, however weak they are. The score is the
-            probability of a defect; without a classifier, the highest score of a box of one.
+            probability of a defect; without a classifier, the highest score of a box of one. ``fault`` where the image
+            is no proper photograph.
 
         Raises:
             DataError: the image cannot be decoded.
             ModelError: a network's answer is not finite, or of other classes.
         """
         pixels = _pixels(image)
+        return replace(self._predict(pixels), fault=fault(measure(pixels), self.card.quality))
+
+    def _predict(self, pixels: Image) -> Prediction:
         boxes = self._locate(pixels)
         if self._classifier is not None:
             probs = self._classifier.classify(pixels)
@@ -137,14 +142,16 @@ class Inspector:
     def decide(self, prediction: Prediction, costs: Costs | None = None) -> Verdict:
         """The verdict on a prediction.
 
-        The classifier's probabilities decide where there are any, by the bundle's costs or by others; else the boxes,
-        by the thresholds of the card.
+        A fault of the imaging is always a review. Else the classifier's probabilities decide where there are any, by
+        the bundle's costs or by others; else the boxes, by the thresholds of the card.
 
         Raises:
             UsageError: costs for a prediction of boxes alone.
             ModelError: a prediction with neither.
         """
         card = self.card
+        if prediction.fault is not None:
+            return decide_fault(prediction.fault)
         if prediction.probs is not None:
             return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
         if prediction.boxes is None:
@@ -162,9 +169,14 @@ class Inspector:
         return bool(self._locators)
 
     def counting(self, prediction: Prediction) -> Boxes | None:
-        """The boxes of a prediction that reach their class's threshold; None where nothing locates."""
+        """The boxes of a prediction that reach their class's threshold; None where nothing locates.
+
+        None of them counts on an image with a fault.
+        """
         if prediction.boxes is None:
             return None
+        if prediction.fault is not None:
+            return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
         return counting(prediction.boxes, self.card.classes, self.card.thresholds)
 
     def inspect_files(

@@ -9,7 +9,7 @@ from millscale.data.synthetic import make_dataset
 
 KEYS = {
     "images", "accuracy", "balanced_accuracy", "macro_f1", "confusion", "ece", "escape_rate", "overkill_rate",
-    "review_rate", "intervals", "trained_on",
+    "review_rate", "intervals", "trained_on", "faults",
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def test_json_is_one_document_with_the_promised_keys(millscale, trained, fresh, 
     document = json.loads(done.out)
     assert set(document) >= KEYS
     assert document["images"] == 18
-    assert document["trained_on"] == 0
+    assert (document["trained_on"], document["faults"]) == (0, 0)
     assert (document["escape_rate"], document["overkill_rate"]) == (None, None)  # no class is good
     assert np.trace(document["confusion"]) / 18 == pytest.approx(document["accuracy"])
     assert "Careful" not in done.err
@@ -58,6 +58,17 @@ def test_images_that_it_was_trained_on_are_told(millscale, trained, steel, fresh
     assert "5 of these 23 images are among them, so this is no test" in (tmp_path / "out" / "report.html").read_text(
         encoding="utf-8"
     )
+
+
+def test_faulty_photographs_are_counted_and_reviewed(millscale, trained, fresh, tmp_path):
+    shutil.copytree(fresh.source, tmp_path / "images")
+    for name in fresh.ids[:2]:
+        PIL.Image.new("L", (96, 96)).save(tmp_path / "images" / name)
+    done = millscale("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out", "--json")
+    document = json.loads(done.out)
+    assert (document["images"], document["faults"]) == (18, 2)
+    assert document["review_rate"] >= 2 / 18
+    assert "Careful: 2 of these images are faulty photographs" in done.err
 
 
 def test_people_are_told_the_accuracy_with_its_interval(millscale, trained, fresh, tmp_path):

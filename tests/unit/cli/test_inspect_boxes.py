@@ -15,12 +15,31 @@ def lines(text):
 
 @pytest.fixture
 def pictures(grid, tmp_path):
-    """1.png with a red, a green and a weak blue cell; 2.png without any."""
+    """1.png with a red, a green and a weak blue cell; 2.png with one too weak."""
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "1.png").write_bytes(grid.picture({(1, 2): (204, 0, 0), (3, 0): (0, 153, 0), (3, 3): (0, 0, 102)}))
-    (folder / "2.png").write_bytes(grid.picture({}))
+    (folder / "2.png").write_bytes(grid.picture({(2, 2): (0, 0, 102)}))
     return folder
+
+
+@pytest.fixture
+def black(grid, tmp_path):
+    (tmp_path / "black.png").write_bytes(grid.picture({}))
+    return tmp_path / "black.png"
+
+
+@pytest.mark.parametrize("name", ["detector", "classifier", "both"])
+def test_a_black_frame_is_neither_a_pass_nor_a_defect(millscale, bundles, black, name):
+    done = millscale("inspect", getattr(bundles, name), black, "--json", "--fail-on-defect")
+    (line,) = lines(done.out)
+    assert done.code == 1
+    assert (line["verdict"], line["label"], line["boxes"]) == ("review", "image fault", [])
+    assert line["fault"] == "black frame (highlights 0, expected 9 to 255); check lamp and exposure"
+    assert line["reason"] == f"image fault: {line['fault']}"
+    told = millscale("inspect", getattr(bundles, name), black)
+    assert f"{black}: image fault: black frame" in told.err
+    assert told.out.startswith("review  image fault")
 
 
 def test_boxes_that_count_are_told_the_strongest_first(millscale, bundles, pictures):
@@ -32,7 +51,8 @@ def test_boxes_that_count_are_told_the_strongest_first(millscale, bundles, pictu
         {"label": "green", "score": 0.6, "xyxy": [30, 0, 40, 10]},
     ]
     assert (first["verdict"], first["label"], first["score"]) == ("reject", "red", pytest.approx(0.8))
-    assert (second["verdict"], second["boxes"], second["score"]) == ("pass", [], 0)
+    assert (second["verdict"], second["boxes"], second["score"]) == ("pass", [], pytest.approx(0.4))
+    assert first["fault"] is second["fault"] is None
 
 
 def test_people_see_how_many_boxes_there_are(millscale, bundles, pictures, grid):
@@ -60,7 +80,7 @@ def test_every_image_is_drawn_with_its_boxes(millscale, bundles, pictures, tmp_p
     assert set(drawn) == {"1.boxes.png", "2.boxes.png"}
     first, second = drawn["1.boxes.png"], drawn["2.boxes.png"]
     assert first.shape == second.shape == (640, 640, 3)  # 40 pixels, 16 times as large
-    assert not second.any()  # without boxes it is the image alone
+    assert not second[..., :2].any()  # without boxes it is the image alone, black and a dark blue
     for index, (left, top, right, bottom) in ((0, (160, 320, 320, 480)), (1, (480, 0, 640, 160))):
         frame = [first[bottom - 1, left + 70], first[top + 100, left], first[top + 100, right - 1]]
         assert [tuple(pixel.tolist()) for pixel in frame] == [PALETTE[index]] * 3

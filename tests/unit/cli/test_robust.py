@@ -28,7 +28,8 @@ def messy(steel, tmp_path_factory):
     (root / "nothing yet").mkdir()
     (root / "one of a kind").mkdir()
     rng = np.random.default_rng(0)
-    PIL.Image.fromarray(rng.integers(0, 256, (80, 60), dtype=np.uint8)).save(root / "one of a kind" / "only.png")
+    coarse = PIL.Image.fromarray(rng.integers(0, 256, (20, 15), dtype=np.uint8))
+    coarse.resize((60, 80)).save(root / "one of a kind" / "only.png")
     (root / "Crazing" / "loop").symlink_to(root, target_is_directory=True)
     (root / "fein rissig" / "dangling.bmp").symlink_to(root / "nowhere.bmp")
     return root

@@ -5,6 +5,8 @@ import pytest
 
 from millscale.core.errors import ModelError
 from millscale.data.split import split
+from millscale.imaging.decode import read_image
+from millscale.imaging.quality import fit_limits, measure
 from millscale.learn.probe import ProbeConfig, train_probe
 from millscale.learn.recipe import Task
 from millscale.metrics.predictions import PredictionTable
@@ -70,6 +72,12 @@ def test_it_opens_again_and_passes_its_own_golden_picture(made, tmp_path):
     path = made[2].save(tmp_path / "a.millscale")
     assert open_bundle(path).card == made[2].card
     assert Inspector.open(path).card.classes == made[0].manifest.classes
+
+
+def test_its_limits_of_image_quality_are_those_of_the_training_images(made, steel):
+    card = made[2].card
+    assert card.quality == fit_limits([measure(read_image(record.path)) for record in steel.records])
+    assert Inspector(made[2]).inspect(np.zeros((96, 96), np.uint8)).fault.startswith("black frame (highlights 0")
 
 
 @pytest.mark.parametrize(("name", "good"), [("good", ("good",)), ("OK", ("OK",)), ("Goodwill", ())])

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import PIL.Image
 import pytest
 
 import millscale as ms
@@ -45,14 +46,16 @@ def test_a_remembered_audit_tells_of_the_folder_as_it_is_now(steel, tmp_path, mo
     shutil.copytree(steel.source, tmp_path / "images")
     bad = tmp_path / "images" / steel.ids[0]
     bad.write_bytes(bad.read_bytes()[:-500])
+    PIL.Image.new("L", (96, 96)).save(tmp_path / "images" / steel.ids[1])
     told = [problem.code for problem in audited(ms.read(tmp_path / "images"), silent).problems]
-    assert told == ["unreadable_image"]
+    assert told == ["unreadable_image", "blank_image"]
     (tmp_path / "images" / "rust").mkdir()
     (tmp_path / "images" / "patches" / "new.bmp").write_bytes(b"")
     changed = ms.read(tmp_path / "images")
     again = audited(changed, lambda *step: pytest.fail("audited anew"))
     assert again.to_json() == ms.check(changed).to_json()
-    assert sorted(problem.code for problem in again.problems) == ["empty_class", "unreadable", "unreadable_image"]
+    codes = ["blank_image", "empty_class", "unreadable", "unreadable_image"]
+    assert sorted(problem.code for problem in again.problems) == codes
     assert again.classes["rust"] == 0
 
 

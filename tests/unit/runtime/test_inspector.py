@@ -55,6 +55,25 @@ def test_a_prediction_without_probabilities_has_no_verdict(inspector):
         inspector.decide(Prediction(0.5))
 
 
+@pytest.mark.parametrize(
+    ("level", "limits", "reason"),
+    [
+        (0, None, "image fault: black frame (highlights 0, expected 9 to 255); check lamp and exposure"),
+        (90, {}, "image fault: blank frame (contrast 0, expected 2 to 255); check that metal is in view"),
+        (90, {"contrast": (0.0, 255.0), "noise": (0.0, 1.0)}, None),
+        (90, {"size": (60.0, 200.0)}, "image fault: small frame (size 50, expected 60 to 200); check camera and crop"),
+    ],
+)
+def test_a_fault_of_the_imaging_comes_before_every_verdict(colours, level, limits, reason):
+    inspector = Inspector(colours.bundle(colours.card(quality=limits)))
+    found = inspector.inspect(np.full((50, 50), level, np.uint8))
+    for costs in (None, Costs(review=100)):
+        verdict = inspector.decide(found, costs)
+        assert (verdict.label == "image fault") == (reason is not None)
+        assert reason is None or (verdict.outcome, verdict.reason) == ("review", reason)
+    np.testing.assert_allclose(found.probs, [1 / 3] * 3, atol=1e-6)  # the networks' answer is still there
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_files_come_back_in_order_with_their_errors(inspector, colours, tmp_path, workers):
     paths = []

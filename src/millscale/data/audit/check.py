@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
 from millscale.core.types import Image, Problem
-from millscale.data.audit.audit import Audit, NearDuplicate
+from millscale.data.audit.audit import BLANK_IMAGE, Audit, NearDuplicate
 from millscale.data.audit.blurred import verify_blurred
 from millscale.data.audit.exact import verify_exact
 from millscale.data.audit.findings import class_problems, contradicted_labels
@@ -23,6 +23,7 @@ from millscale.data.audit.overlap import Match, Overlap
 from millscale.data.audit.pixels import ImageCache, content_digest, luminance
 from millscale.data.audit.windows import sample_windows
 from millscale.data.manifest import Manifest
+from millscale.imaging.quality import fault, measure
 
 Progress = Callable[[str, int, int], None]
 
@@ -39,6 +40,7 @@ class _Found:
 
     copies: dict[bytes, list[int]] = field(default_factory=lambda: defaultdict(list))
     unreadable: list[tuple[str, DataError]] = field(default_factory=list)
+    blank: list[tuple[str, str]] = field(default_factory=list)
     exact: list[Match] = field(default_factory=list)
     blurred: list[Match] = field(default_factory=list)
     exposures: list[Match] = field(default_factory=list)
@@ -77,6 +79,8 @@ def _search(manifest: Manifest, tell: Progress) -> _Found:
             except DataError as error:
                 found.unreadable.append((record.id, error))
                 continue
+            if reason := fault(measure(image)):
+                found.blank.append((record.id, reason))
             same = found.copies[content_digest(image)]
             same.append(i)
             if len(same) == 1:
@@ -128,6 +132,7 @@ def _assemble(manifest: Manifest, found: _Found) -> Audit:
     groups = name_groups(manifest.ids, [*known, *((n.a, n.b) for n in near)])
     lost = [name for name, _ in found.unreadable]
     problems = [*manifest.problems, *(_unreadable(name, error) for name, error in found.unreadable)]
+    problems += [_blank(name, reason) for name, reason in found.blank]
     return Audit(
         images=len(manifest),
         classes=manifest.class_counts,
@@ -166,6 +171,11 @@ def _between(match: Match, a: int, b: int) -> Match:
 def _named(manifest: Manifest, matches: Iterable[Match]) -> list[Overlap]:
     ids = manifest.ids
     return [Overlap(ids[m.a], ids[m.b], m.fraction, m.dx, m.dy, m.exact) for m in matches]
+
+
+def _blank(name: str, reason: str) -> Problem:
+    fix = "delete the image, and its annotations, or take it again: a model learns nothing of metal from it"
+    return Problem(BLANK_IMAGE, name, f"a fault of the imaging: {reason}", fix)
 
 
 def _unreadable(name: str, error: DataError) -> Problem:

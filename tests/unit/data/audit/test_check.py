@@ -128,6 +128,25 @@ def test_unreadable_file_is_named_and_the_rest_is_audited(tmp_path: Path) -> Non
     assert [(o.a, o.b) for o in audit.overlaps] == [("a.png", "c.png")]
 
 
+def test_images_that_show_nothing_are_named(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0).normal(120, 4, (SIDE, SIDE)).astype(np.uint8)
+    black = np.zeros((SIDE, SIDE), np.uint8)
+    images = {
+        "a.png": crop(sheet(11), 0, 0),
+        "b.png": black,
+        "c.png": grain,
+        "d.png": black + np.uint8(70),
+        "e.png": black,
+    }
+    problems = [p for p in check(manifest(tmp_path, images)).problems if p.code == "blank_image"]
+    assert [(p.path, p.message.split(" (")[0], p.blocking) for p in problems] == [
+        ("b.png", "a fault of the imaging: black frame", False),
+        ("c.png", "a fault of the imaging: blank frame with noise", False),
+        ("d.png", "a fault of the imaging: blank frame", False),
+        ("e.png", "a fault of the imaging: black frame", False),
+    ]
+
+
 def test_classes_that_cannot_be_split_are_problems(tmp_path: Path) -> None:
     parent = sheet(12)
     images = {"a.png": crop(parent, 0, 0), "b.png": crop(parent, 30, 30), "c.png": crop(sheet(13), 0, 0)}
