@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import unknown_name
 from millscale.core.version import __version__
+from millscale.data.classes import is_good
 from millscale.data.manifest import Manifest
 from millscale.learn.recipe import Task, Trained, TrainedDetector
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 
-GOOD_NAMES = frozenset({"good", "ok", "normal", "free", "mt_free", "no_defect", "no defect", "defect-free", "perfect"})
 GOLDEN = "golden.png"
 CHECKED = 60
 """Images compared before a bundle is written: enough to meet every class, a few seconds of work."""
@@ -71,7 +71,7 @@ def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
         UsageError: a good class that is no class.
     """
     if config.good_classes is None:
-        return [name for name in manifest.classes if name.lower() in GOOD_NAMES]
+        return [name for name in manifest.classes if is_good(name)]
     for name in config.good_classes:
         if name not in manifest.classes:
             raise unknown_name("class", name, manifest.classes)
