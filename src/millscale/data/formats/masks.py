@@ -1,8 +1,8 @@
 """Pixel masks: ``images/*.jpg`` + ``masks/*.png`` of equal names, or MVTec's ``ground_truth/<defect>/000_mask.png``.
 
 Each connected part of a mask is a box (of `MIN_AREA` pixels or more). Its class is the image's: the class folder, else
-the NEU prefix of its name, else "defect". Where the images of one class folder have no mask and others have, as MVTec's
-"good", they show nothing. Named as format, it also reads masks that lie beside their images, as the magnetic tiles'.
+the NEU prefix of its name, else "defect". Images without mask of a class folder called good, as MVTec's, show nothing;
+where none is called so, those of the folders that have no mask at all. Named as format, it also reads masks that lie beside their images, as the magnetic tiles'.
 
 Unlike other formats this one decodes pixels, of the masks: the boxes are nowhere else.
 """
@@ -83,14 +83,10 @@ def _contradictions(
 def _clean(
     images: Sequence[PurePosixPath], masks: Mapping[PurePosixPath, object], names: Mapping[PurePosixPath, str]
 ) -> list[PurePosixPath]:
-    """The images of class folders without any mask, where other class folders have masks.
-
-    Where some class is called good, or the like, only such a class is taken for clean.
-    """
+    """The images without mask of the classes that are called good; where none is, of those without any mask."""
     masked = {names[image] for image in masks}
-    clean = set(names.values()) - masked
-    clean = {name for name in clean if is_good(name)} or clean
-    return [image for image in images if masked and class_folders_of(image) and names[image] in clean]
+    good = {name for name in names.values() if is_good(name)} or set(names.values()) - masked
+    return [i for i in images if masked and class_folders_of(i) and i not in masks and names[i] in good]
 
 
 def _taken_for_clean(content: Scan, clean: Sequence[PurePosixPath]) -> list[Problem]:
