@@ -1,6 +1,6 @@
-"""The six defect classes of the NEU surface defect database under the spellings found in the wild.
+"""Class names under the spellings found in the wild: the six of the NEU database, and those that name no defect.
 
-K. Song and Y. Yan, Applied Surface Science 285 (2013) 858-864.
+NEU: K. Song and Y. Yan, Applied Surface Science 285 (2013) 858-864.
 """
 
 import re
@@ -26,10 +26,22 @@ _ALIASES = {
     "scratches": "scratches",
 }
 
+GOOD_NAMES = frozenset({
+    "good", "ok", "normal", "free", "mt_free", "clean", "perfect", "pass", "passed", "intact", "undamaged",
+    "no_defect", "no_defects", "nodefect", "non_defect", "non_defective", "nondefective", "without_defect",
+    "defect_free", "defectfree", "free_of_defects", "no_anomaly", "anomaly_free", "negative",
+})  # fmt: skip
+"""Names of classes that are no defect, lower case, words joined by underscores."""
+
 
 def neu_class(name: str) -> str | None:
     """The canonical NEU class that ``name`` spells (``"Cr"``, ``"Pitted surface"``), or None."""
-    return _ALIASES.get(re.sub(r"[\s_-]+", "_", name.strip().lower()))
+    return _ALIASES.get(_plain(name))
+
+
+def is_good(name: str) -> bool:
+    """Does this class name say "no defect" (``"Good"``, ``"MT_Free"``, ``"no defect"``)?"""
+    return _plain(name) in GOOD_NAMES
 
 
 def canonical_names(classes: Iterable[str]) -> dict[str, str]:
@@ -52,3 +64,7 @@ def prefix_of(stem: str) -> str | None:
 def original_stem(stem: str) -> str:
     """The name before Roboflow exported it: ``"crazing_1_jpg.rf.0a1b…"`` → ``"crazing_1"``."""
     return re.sub(r"(_(jpe?g|png|bmp|tiff?|webp))?\.rf\.\w+$", "", stem, flags=re.IGNORECASE)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())

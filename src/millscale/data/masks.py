@@ -11,16 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
+from millscale.core.types import Image
 
 THRESHOLD = 127
 """A pixel above it is foreground; masks saved as JPEG or resized are not binary."""
+MOST_KINDS = 32
+"""A mask with nothing brighter holds a defect kind's number in each pixel, as those of VisA."""
+
+
+def foreground(mask: NDArray[np.bool_] | Image) -> NDArray[np.bool_]:
+    """``(H, W)`` which pixels of a mask are defective.
+
+    Args:
+        mask: ``(H, W)`` bool; or ``(H, W)`` or ``(H, W, 3)`` uint8: a pixel is foreground above 127 in its brightest
+            channel; where the mask has no pixel above 32, wherever it is not 0.
+    """
+    if mask.dtype == np.bool_:
+        return np.asarray(mask, np.bool_)
+    grey = mask if mask.ndim == 2 else mask.max(2)
+    return np.asarray(grey > (0 if grey.max(initial=0) <= MOST_KINDS else THRESHOLD), np.bool_)
 
 
 def boxes_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area: int = 1) -> NDArray[np.float32]:
     """Boxes around the connected parts of a mask; pixels that touch at a corner are connected.
 
     Args:
-        mask: ``(H, W)``; bool, or uint8 of which values above 127 are foreground.
+        mask: ``(H, W)``; bool, or uint8 as `foreground` takes it.
         min_area: parts of fewer pixels are left out.
 
     Returns:
@@ -29,7 +45,7 @@ def boxes_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area: int = 1
     Raises:
         DataError: not two-dimensional.
     """
-    runs = _runs_of(_foreground(mask))
+    runs = _runs_of(_plane(mask))
     parts, owner = np.unique(_components(runs), return_inverse=True)
     boxes = _extents(runs, owner, len(parts))
     areas = np.bincount(owner, weights=runs.end - runs.start, minlength=len(parts))
@@ -40,7 +56,7 @@ def regions_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.i
     """Which connected part each foreground pixel belongs to; pixels that touch at a corner are connected.
 
     Args:
-        mask: ``(H, W)``; bool, or uint8 of which values above 127 are foreground.
+        mask: ``(H, W)``; bool, or uint8 as `foreground` takes it.
 
     Returns:
         ``(P,)`` int64 numbers of parts from 0, in the order of each part's first pixel, for the P foreground pixels
@@ -49,15 +65,15 @@ def regions_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.i
     Raises:
         DataError: not two-dimensional.
     """
-    runs = _runs_of(_foreground(mask))
+    runs = _runs_of(_plane(mask))
     owner = np.unique(_components(runs), return_inverse=True)[1]
     return np.repeat(owner, runs.end - runs.start).astype(np.int64)
 
 
-def _foreground(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _plane(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.bool_]:
     if mask.ndim != 2:
         raise DataError(f"Expected a mask of height x width, found {mask.ndim} dimensions. Use one channel.")
-    return np.asarray(mask if mask.dtype == np.bool_ else mask > THRESHOLD, np.bool_)
+    return foreground(mask)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import unknown_name
 from millscale.core.version import __version__
+from millscale.data.classes import is_good
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image
 from millscale.imaging.quality import fit_limits, measure
@@ -18,7 +19,6 @@ from millscale.learn.recipe import Task, Trained, TrainedDetector
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 
-GOOD_NAMES = frozenset({"good", "ok", "normal", "free", "mt_free", "no_defect", "no defect", "defect-free", "perfect"})
 GOLDEN = "golden.png"
 MEASURED = 500
 """Training images that the limits of image quality are fitted to: a second of work."""
@@ -76,7 +76,7 @@ def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
         UsageError: a good class that is no class.
     """
     if config.good_classes is None:
-        return [name for name in manifest.classes if name.lower() in GOOD_NAMES]
+        return [name for name in manifest.classes if is_good(name)]
     for name in config.good_classes:
         if name not in manifest.classes:
             raise unknown_name("class", name, manifest.classes)

@@ -1,6 +1,6 @@
 import pytest
 
-from millscale.data.classes import NEU_CLASSES, canonical_names, neu_class, original_stem, prefix_of
+from millscale.data.classes import NEU_CLASSES, canonical_names, is_good, neu_class, original_stem, prefix_of
 
 SPELLINGS = {
     "crazing": ["Cr", "crazing", "Crazing", "CRAZING"],
@@ -56,3 +56,15 @@ def test_prefix_of_a_numbered_name(stem: str, prefix: str | None) -> None:
 )
 def test_the_stem_before_roboflow(stem: str, original: str) -> None:
     assert original_stem(stem) == original
+
+
+@pytest.mark.parametrize(
+    "name", ["good", "OK", " Normal ", "MT_Free", "no defect", "Defect-Free", "NO__DEFECTS", "perfect"]
+)
+def test_names_that_say_no_defect(name: str) -> None:
+    assert is_good(name)
+
+
+@pytest.mark.parametrize("name", ["ko", "defect", "not good", "goods", "MT_Fray", "", "anomaly", "no"])
+def test_names_that_do_not(name: str) -> None:
+    assert not is_good(name)

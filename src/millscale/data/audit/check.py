@@ -1,7 +1,7 @@
 """``check``: read every image once, find what they share, group it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -129,7 +129,7 @@ def _assemble(manifest: Manifest, found: _Found) -> Audit:
     known = {(o.a, o.b) for o in shared}
     named = (NearDuplicate(manifest.ids[n.a], manifest.ids[n.b], n.similarity, n.view) for n in found.near)
     near = [n for n in named if (n.a, n.b) not in known]
-    groups = name_groups(manifest.ids, [*known, *((n.a, n.b) for n in near)])
+    groups = name_groups(manifest.ids, [*known, *((n.a, n.b) for n in near), *_declared(manifest)])
     lost = [name for name, _ in found.unreadable]
     problems = [*manifest.problems, *(_unreadable(name, error) for name, error in found.unreadable)]
     problems += [_blank(name, reason) for name, reason in found.blank]
@@ -145,6 +145,14 @@ def _assemble(manifest: Manifest, found: _Found) -> Audit:
         suspect_labels=contradicted_labels(manifest, shared),
         problems=tuple(problems + class_problems(manifest, groups, lost)),
     )
+
+
+def _declared(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The images that the data set itself says belong together."""
+    first: dict[str, str] = {}
+    for record in manifest.records:
+        if record.group is not None:
+            yield first.setdefault(record.group, record.id), record.id
 
 
 def _with_copies(matches: Iterable[Match], copies: Iterable[Sequence[int]]) -> list[Match]:

@@ -27,6 +27,8 @@ class AnnotatedImages:
         classes: names declared besides those drawn.
         splits: of images whose folders do not say it.
         problems: what was found so far.
+        labels: of images whose folders do not name a class.
+        groups: of images that belong together, as their folders say.
     """
 
     images: Sequence[PurePosixPath]
@@ -35,6 +37,8 @@ class AnnotatedImages:
     classes: Sequence[str] = ()
     splits: Mapping[PurePosixPath, str] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
+    labels: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    groups: Mapping[PurePosixPath, str] = field(default_factory=dict)
 
 
 def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> Manifest:
@@ -50,6 +54,7 @@ def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> M
     images = [Labelled(i, names.get(labels[i] or ""), found.splits.get(i) or split_of(i)) for i in found.images]
     records, lost = readable_records(content, images)
     checked, wrong = _checked(records, found.annotations, names, classes)
+    checked = [replace(record, group=found.groups.get(PurePosixPath(record.id))) for record in checked]
     manifest = Manifest(tuple(checked), classes, str(source))
     problems = [
         *content.problems,
@@ -103,7 +108,7 @@ def _labels(found: AnnotatedImages, classes: set[str]) -> dict[PurePosixPath, st
     for image in found.images:
         annotation = found.annotations.get(image)
         by_name = prefixes[image] if named else _majority((annotation and annotation.boxes) or ())
-        labels[image] = folders.get(image) or by_name
+        labels[image] = found.labels.get(image) or folders.get(image) or by_name
     return labels
 
 

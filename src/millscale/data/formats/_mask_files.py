@@ -5,16 +5,19 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
-from millscale.core.types import Image
+from millscale.core.types import Problem
+from millscale.data.classes import is_good
 from millscale.data.formats._drawn import AnnotationError
 from millscale.data.formats._pairing import MASK_FOLDERS, lies_in, pair
 from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
+from millscale.data.masks import foreground
 from millscale.imaging.decode import read_image, read_size
 
-_SUFFIXES = ("_mask", "_gt", "-mask")
+_SUFFIXES = ("_mask", "_gt", "-mask", "_label")
 _EXTREME, _MOSTLY = 16, 0.95
 """A mask's values lie this near to black or white, but for this share of its pixels: its edges may be soft."""
 
@@ -34,6 +37,13 @@ def masks_beside(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
     return {image: mask for image, mask in both if _is_mask(content.root / mask, content.root / image)}
 
 
+def masks_named(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
+    """Image → mask, where the mask lies beside its image and bears its name with ``_label``, ``_GT`` or ``_mask``."""
+    images = {path.with_suffix(""): path for path in content.images}
+    owners = {path: images.get(path.with_name(_stem(path))) for path in content.images}
+    return {image: mask for mask, image in owners.items() if image is not None and _stem(mask) != mask.stem}
+
+
 def without(content: Scan, masks: Mapping[PurePosixPath, PurePosixPath]) -> Scan:
     """The same content, the masks no longer among its images."""
     known = set(masks.values())
@@ -41,13 +51,25 @@ def without(content: Scan, masks: Mapping[PurePosixPath, PurePosixPath]) -> Scan
 
 
 def with_masks(manifest: Manifest, content: Scan, masks: Mapping[PurePosixPath, PurePosixPath]) -> Manifest:
-    """The same manifest, each record with its mask."""
+    """The same manifest, each record with its mask; told where the mask of a defective image shows nothing."""
     files = {str(image): content.root / mask for image, mask in masks.items()}
-    return replace(manifest, records=tuple(replace(r, mask=files.get(r.id, r.mask)) for r in manifest.records))
+    records = tuple(replace(r, mask=files.get(r.id, r.mask)) for r in manifest.records)
+    shown = [(r.label, r.mask, r.id, foreground(read_image(r.mask)).any()) for r in records if r.label and r.mask]
+    told = (contradiction(label, mask, image, shows=bool(shows)) for label, mask, image, shows in shown)
+    return replace(manifest, records=records, problems=(*manifest.problems, *filter(None, told)))
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Image:
-    """``(H, W)`` uint8 of a mask file; of a coloured one the brightest channel.
+def contradiction(label: str, mask: Path, image: str, *, shows: bool) -> Problem | None:
+    """The problem of an image of this class whose mask shows a defect, or none, against its class."""
+    if is_good(label) != shows:
+        return None
+    says = "shows a defect" if shows else "shows nothing"
+    fix = "Correct the mask, or move the image to the class that it shows."
+    return Problem("label_and_mask", str(mask), f"class '{label}', but its mask {says}", fix, image=image)
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """``(H, W)`` bool, the foreground of a mask file.
 
     Args:
         size: (width, height) that it must have, its image's.
@@ -62,8 +84,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Image:
         raise AnnotationError(str(path), expected, error) from error
     if pixels.shape[1::-1] != size:
         raise AnnotationError(str(path), expected, f"{pixels.shape[1]} x {pixels.shape[0]}")
-    grey: Image = pixels if pixels.ndim == 2 else pixels.max(2)
-    return grey
+    return foreground(pixels)
 
 
 def _stem(path: PurePosixPath) -> str:

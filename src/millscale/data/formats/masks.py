@@ -1,8 +1,8 @@
 """Pixel masks: ``images/*.jpg`` + ``masks/*.png`` of equal names, or MVTec's ``ground_truth/<defect>/000_mask.png``.
 
 Each connected part of a mask is a box (of `MIN_AREA` pixels or more). Its class is the image's: the class folder, else
-the NEU prefix of its name, else "defect". Where the images of one class folder have no mask and others have, as MVTec's
-"good", they show nothing. Named as format, it also reads masks that lie beside their images, as the magnetic tiles'.
+the NEU prefix of its name, else "defect". Images without mask of a class folder called good, as MVTec's, show nothing;
+where none is called so, those of the folders that have no mask at all. Named as format, it also reads masks that lie beside their images, as the magnetic tiles'.
 
 Unlike other formats this one decodes pixels, of the masks: the boxes are nowhere else.
 """
@@ -11,31 +11,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from millscale.core.errors import DataError
 from millscale.core.types import Problem
-from millscale.data.classes import neu_class, original_stem, prefix_of
+from millscale.data.classes import is_good, neu_class, original_stem, prefix_of
 from millscale.data.formats._annotated import AnnotatedImages, annotated_content, annotated_manifest
-from millscale.data.formats._drawn import (
-    Annotation,
-    AnnotationError,
-    Corners,
-    DrawnBox,
-    no_annotation,
-    no_image,
-    unreadable,
-)
-from millscale.data.formats._mask_files import masks_beside, masks_in_folders, read_mask, without
+from millscale.data.formats._drawn import Annotation, no_annotation, no_image
+from millscale.data.formats._mask_boxes import read_masks
+from millscale.data.formats._mask_files import contradiction, masks_beside, masks_in_folders, without
 from millscale.data.formats._pairing import MASK_FOLDERS, class_folders_of, lies_in
 from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
-from millscale.data.masks import boxes_of_mask
-from millscale.imaging.decode import read_size
 
 DESCRIPTION = "images/*.jpg + masks/*.png of equal names, or ground_truth/<defect>/*_mask.png"
 PRIORITY = 55
 
-MIN_AREA = 4
-"""Pixels. Smaller parts are specks of an annotator's brush; the problem "mask_specks" tells of them."""
 _ANY = "defect"
 
 
@@ -56,7 +44,7 @@ def read(root: Path) -> Manifest:
     orphans = {path for path in pictures.images if masks and lies_in(path, MASK_FOLDERS)}
     images = [path for path in pictures.images if path not in orphans]
     names = _class_names(images)
-    annotations, problems = _read_masks(content, masks, names)
+    annotations, problems = read_masks(content, masks, names)
     clean = _clean(images, masks, names)
     annotations |= {image: Annotation(str(content.root / image), ()) for image in clean}
     found = AnnotatedImages(
@@ -65,6 +53,7 @@ def read(root: Path) -> Manifest:
         used=frozenset(),
         problems=[
             *problems,
+            *_contradictions(annotations, names, told={problem.path for problem in problems}),
             *_taken_for_clean(content, clean),
             *(no_annotation(content.root / image, "mask") for image in images if image not in annotations),
             *(no_image(content.root / path, "mask") for path in sorted(orphans)),
@@ -79,47 +68,25 @@ def _class_names(images: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
     return {i: folders[i][-1] if folders[i] else prefixes[i] or _ANY for i in images}
 
 
-def _read_masks(
-    content: Scan, masks: Mapping[PurePosixPath, PurePosixPath], names: Mapping[PurePosixPath, str]
-) -> tuple[dict[PurePosixPath, Annotation], list[Problem]]:
-    annotations: dict[PurePosixPath, Annotation] = {}
-    problems: list[Problem] = []
-    for image, mask in masks.items():
-        path = content.root / mask
-        try:
-            boxes, specks = _boxes(path, read_size(content.root / image), names[image])
-        except AnnotationError as error:
-            annotations[image] = Annotation(error.place, None)
-            problems.append(unreadable(error, str(image)))
-        except DataError:  # an image that cannot be opened is reported as such
-            annotations[image] = Annotation(str(path), None)
-        else:
-            annotations[image] = Annotation(str(path), boxes, mask=path)
-            problems += [_specks(path, specks, str(image))] if specks else []
-    return annotations, problems
-
-
-def _boxes(path: Path, size: tuple[int, int], name: str) -> tuple[tuple[DrawnBox, ...], int]:
-    """The boxes of one mask, and how many parts were too small for one."""
-    mask = read_mask(path, size)
-    corners: list[Corners] = [
-        (left, top, right, bottom) for left, top, right, bottom in boxes_of_mask(mask, MIN_AREA).tolist()
-    ]
-    boxes = tuple(DrawnBox(name, each, difficult=False, place=str(path)) for each in corners)
-    return boxes, len(boxes_of_mask(mask)) - len(boxes)
-
-
-def _specks(path: Path, count: int, image: str) -> Problem:
-    message = f"{count} parts of fewer than {MIN_AREA} pixels: no boxes"
-    return Problem("mask_specks", str(path), message, "Erase them, or draw them larger.", image=image)
+def _contradictions(
+    annotations: Mapping[PurePosixPath, Annotation], names: Mapping[PurePosixPath, str], told: set[str]
+) -> list[Problem]:
+    """Where a class folder and a mask in it do not say the same, unless the mask was complained of already."""
+    found = (
+        contradiction(names[image], a.mask, str(image), shows=bool(a.boxes))
+        for image, a in annotations.items()
+        if a.mask and class_folders_of(image) and str(a.mask) not in told
+    )
+    return [problem for problem in found if problem]
 
 
 def _clean(
     images: Sequence[PurePosixPath], masks: Mapping[PurePosixPath, object], names: Mapping[PurePosixPath, str]
 ) -> list[PurePosixPath]:
-    """The images of class folders without any mask, where other class folders have masks."""
+    """The images without mask of the classes that are called good; where none is, of those without any mask."""
     masked = {names[image] for image in masks}
-    return [image for image in images if masked and class_folders_of(image) and names[image] not in masked]
+    good = {name for name in names.values() if is_good(name)} or set(names.values()) - masked
+    return [i for i in images if masked and class_folders_of(i) and i not in masks and names[i] in good]
 
 
 def _taken_for_clean(content: Scan, clean: Sequence[PurePosixPath]) -> list[Problem]:
