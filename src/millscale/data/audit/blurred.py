@@ -12,18 +12,22 @@ of itself, so an image that repeats on a lattice is left out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millscale.core.types import Image
 from millscale.data.audit.exact import by_component
-from millscale.data.audit.keypoints import BAND_MARGIN, Field, band_pass
+from millscale.data.audit.keypoints import BAND_MARGIN, Field
 from millscale.data.audit.overlap import Match, area_of_smaller, shared_rectangle
 from millscale.data.audit.pixels import ImageCache, luminance
 
 BLOCK = 16
 MIN_BLOCKS = 6
 MIN_SIDE = 8
+MIN_POWER = 0.05
+"""Squared grey levels a pixel that make structure."""
 MIN_MEDIAN = 0.5
 MIN_LOW = 0.4
 MAX_BRIGHTNESS = 2.0
@@ -35,9 +39,13 @@ MAX_SHIFTED_SAME, MAX_SHIFTED_OTHER = 0.95, 0.8
 
 OFFSETS_PER_PAIR = 3
 
-MIDDLE = 64
+MOST_BLOCKS = 12
+"""Of a side: a picture of many pixels is judged by blocks spread over it, not by all."""
+FEW_BLOCKS = 3
 HOPELESS = 0.25
-"""Median agreement of the middle ``MIDDLE`` pixels; half of what the whole shared area needs."""
+"""Median agreement of ``FEW_BLOCKS`` a side; half of what the whole shared area needs."""
+MIDDLE = 192
+"""Pixels a side in which a period is looked for."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,9 @@ class Agreement:
 def verify_blurred(images: ImageCache, votes: NDArray[np.void]) -> Iterator[tuple[Match, Agreement] | None]:
     """The best verified overlap of each pair with votes, or None; one item a pair."""
     for rows in by_component(votes):
-        found = [_judge(images, row) for row in rows[:OFFSETS_PER_PAIR]]
-        yield max((item for item in found if item), key=lambda item: item[1].median, default=None)
+        found = [item for row in rows[:OFFSETS_PER_PAIR] if (item := _judge(images, row))]
+        found.sort(key=lambda item: -item[1].median)
+        yield next((item for item in found if _is_distinct_match(images, *item)), None)
 
 
 def _judge(images: ImageCache, vote: np.void) -> tuple[Match, Agreement] | None:
@@ -78,35 +87,50 @@ def _judge(images: ImageCache, vote: np.void) -> tuple[Match, Agreement] | None:
     where = shared_rectangle(first.shape, second.shape, dx, dy)
     if where is None:
         return None
-    shared, other = luminance(first[where[0]]), luminance(second[where[1]])
-    if is_hopeless(shared, other):
+    x, y = _shared_bands(images, (a, b), where)
+    if is_hopeless(x, y):
         return None
-    agreement = agree(shared, other)
-    if agreement is None or not agreement.same_surface or not is_distinct(shared, other, agreement):
+    shared, other = first[where[0]], second[where[1]]
+    agreement = agree(shared, x, other, y)
+    if agreement is None or not agreement.same_surface:
         return None
-    return Match(a, b, shared.size / area_of_smaller(first, second), dx, dy, exact=False), agreement
+    fraction = shared.shape[0] * shared.shape[1] / area_of_smaller(first, second)
+    return Match(a, b, fraction, dx, dy, exact=False), agreement
 
 
-def is_hopeless(a: Field, b: Field) -> bool:
-    """Do the middles of two pictures of one size disagree so much that the whole need not be compared?
+def _is_distinct_match(images: ImageCache, match: Match, agreement: Agreement) -> bool:
+    where = shared_rectangle(images[match.a].shape, images[match.b].shape, match.dx, match.dy)
+    return where is not None and is_distinct(*_shared_bands(images, (match.a, match.b), where), agreement)
+
+
+def _shared_bands(
+    images: ImageCache, pair: tuple[int, int], where: tuple[tuple[slice, slice], tuple[slice, slice]]
+) -> tuple[Field, Field]:
+    """What two images share, band-passed. A part of the filtered whole is the filtered part: one serves all pairs."""
+    x, y = (
+        images.band(index)[tuple(slice(side.start, max(side.start, side.stop - 2 * BAND_MARGIN)) for side in part)]
+        for index, part in zip(pair, where, strict=True)
+    )
+    return x, y
+
+
+def is_hopeless(x: Field, y: Field) -> bool:
+    """Do a few blocks of two band-passed pictures disagree so much that the whole need not be compared?
 
     Images of one even surface share a keypoint or two by chance, nearly each with each; a tenth of the work
     settles most of these pairs.
     """
-    middle = tuple(slice(max(0, (side - MIDDLE) // 2), (side + MIDDLE) // 2) for side in a.shape)
-    agreement = agree(a[middle], b[middle])
-    return agreement is not None and agreement.blocks >= MIN_BLOCKS and agreement.median < HOPELESS
+    correlation = _correlations(x, y, FEW_BLOCKS)
+    return len(correlation) >= MIN_BLOCKS and float(np.median(correlation)) < HOPELESS
 
 
-def is_distinct(a: Field, b: Field, agreement: Agreement) -> bool:
-    """Does the agreement belong to this offset alone?"""
+def is_distinct(x: Field, y: Field, agreement: Agreement) -> bool:
+    """Does the agreement of two band-passed pictures belong to this offset alone?"""
     most = MAX_SHIFTED_SAME if agreement.same_light else MAX_SHIFTED_OTHER
-    # A part of the band-passed whole is the band-passed part: filtering once serves all shifts.
-    x, y = band_pass(a), band_pass(b)
     down, up, right, left = np.s_[SHIFT:], np.s_[:-SHIFT], np.s_[:, SHIFT:], np.s_[:, :-SHIFT]
     for p, q in ((down, up), (up, down), (right, left), (left, right)):
-        shifted = _compare(a[p], x[p], b[q], y[q])
-        if shifted is not None and shifted.median > most * agreement.median:
+        shifted = _correlations(x[p], y[q])
+        if len(shifted) and float(np.median(shifted)) > most * agreement.median:
             return False
     return not is_periodic(x)
 
@@ -116,6 +140,7 @@ def is_periodic(band: Field) -> bool:
 
     A straight scratch is like itself at every lag along it, also half-way, and is not periodic.
     """
+    band = band[tuple(slice(max(0, (side - MIDDLE) // 2), (side + MIDDLE) // 2) for side in band.shape)]
     correlation = autocorrelation(band)
     y, x = (side // 2 for side in band.shape)
     ky, kx = (side // 4 for side in band.shape)
@@ -139,39 +164,41 @@ def autocorrelation(band: Field) -> NDArray[np.float64]:
     return np.asarray(means / max(float(means[height // 2, width // 2]), 1e-12), np.float64)
 
 
-def agree(a: Field, b: Field) -> Agreement | None:
-    """Compare two pictures of one size pixel by pixel, in blocks; None where they are too small for it."""
-    if min(a.shape) < 2 * BAND_MARGIN + MIN_SIDE:
-        return None
-    return _compare(a, band_pass(a), b, band_pass(b))
+def agree(a: Image | Field, x: Field, b: Image | Field, y: Field) -> Agreement | None:
+    """Compare two pictures ``a`` and ``b`` of one size in blocks; None where they are too small or flat for it.
 
-
-def _compare(a: Field, x: Field, b: Field, y: Field) -> Agreement | None:
-    """As ``agree``, given also the band-passed pictures ``x`` and ``y``."""
-    if min(x.shape) < MIN_SIDE:
+    Args:
+        a, b: ``(H, W)`` or ``(H, W, 3)`` uint8, or ``(H, W)`` float32, in grey levels.
+        x, y: the same, band-passed.
+    """
+    correlation = _correlations(x, y)
+    if not len(correlation):
         return None
-    cross, power_x, power_y = _blocks(x * y), _blocks(x * x), _blocks(y * y)
-    structured = np.minimum(power_x, power_y) > 0.05
-    if not structured.any():
-        return None
-    correlation = (cross / np.sqrt(np.maximum(power_x * power_y, 1e-12)))[structured]
     inner = slice(BAND_MARGIN, -BAND_MARGIN)
-    brightness = _blocks(a[inner, inner] - b[inner, inner])
-    return Agreement(
-        median=float(np.median(correlation)),
-        low=float(np.percentile(correlation, 20)),
-        brightness=float(np.sqrt((brightness**2).mean())),
-        blocks=int(structured.sum()),
-    )
+    p, q = (_blocks(image[inner, inner], MOST_BLOCKS) for image in (a, b))
+    low, median = np.percentile(correlation, (20, 50))
+    brightness = (p - q).mean((1, 3), dtype=np.float64)
+    return Agreement(float(median), float(low), float(np.sqrt((brightness**2).mean())), len(correlation))
 
 
-def _blocks(values: Field) -> NDArray[np.float64]:
-    """Means over a grid of about ``BLOCK`` x ``BLOCK`` pixels that covers everything."""
-    means = values.astype(np.float64)
-    for axis in (0, 1):
-        length = means.shape[axis]
-        count = max(1, length // BLOCK)
-        starts = np.arange(count) * length // count
-        sizes = np.diff(np.append(starts, length)).reshape((-1, 1) if axis == 0 else (1, -1))
-        means = np.add.reduceat(means, starts, axis) / sizes
-    return means
+def _correlations(x: Field, y: Field, most: int = MOST_BLOCKS) -> NDArray[np.float32]:
+    """``(N,)`` the correlation of each block of two band-passed pictures that has structure in both."""
+    if min(x.shape) < MIN_SIDE:
+        return np.empty(0, np.float32)
+    p, q = _blocks(x, most), _blocks(y, most)
+    cross, power_x, power_y = (np.einsum("rict,rict->rc", *pair) for pair in ((p, q), (p, p), (q, q)))
+    structured = np.minimum(power_x, power_y) > MIN_POWER * p.shape[1] * p.shape[3]
+    return np.asarray((cross / np.sqrt(np.maximum(power_x * power_y, 1e-12)))[structured])
+
+
+def _blocks(values: Image | Field, most: int) -> Field:
+    """``(R, BLOCK, C, BLOCK)``: blocks spread evenly over a picture, at most ``most`` a side, in grey levels."""
+    rows, columns = (_places(length, most) for length in values.shape[:2])
+    parts = values.take(rows.ravel(), 0).take(columns.ravel(), 1)
+    return luminance(parts).reshape(*rows.shape, *columns.shape)
+
+
+@cache
+def _places(length: int, most: int) -> NDArray[np.intp]:
+    side, count = min(BLOCK, length), max(1, min(most, length // BLOCK))
+    return np.linspace(0, length - side, count).astype(np.intp)[:, None] + np.arange(side)

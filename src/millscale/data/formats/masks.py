@@ -40,8 +40,8 @@ def read(root: Path) -> Manifest:
         DataError: ``root`` is not a folder.
     """
     content = annotated_content(root)
-    masks = masks_in_folders(content) or masks_beside(content)
-    pictures = without(content, masks)
+    masks = masks_in_folders(content) or {i: mask for i, (mask, _) in masks_beside(content).items()}
+    pictures = without(content, masks.values())
     orphans = {path for path in pictures.images if masks and lies_in(path, MASK_FOLDERS)}
     images = [path for path in pictures.images if path not in orphans]
     names = _class_names(images)
