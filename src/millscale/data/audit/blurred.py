@@ -121,7 +121,7 @@ def is_hopeless(x: Field, y: Field) -> bool:
     settles most of these pairs.
     """
     correlation = _correlations(x, y, FEW_BLOCKS)
-    return len(correlation) >= MIN_BLOCKS and float(np.median(correlation)) < HOPELESS
+    return len(correlation) >= MIN_BLOCKS and _at(correlation, 0.5) < HOPELESS
 
 
 def is_distinct(x: Field, y: Field, agreement: Agreement) -> bool:
@@ -130,7 +130,7 @@ def is_distinct(x: Field, y: Field, agreement: Agreement) -> bool:
     down, up, right, left = np.s_[SHIFT:], np.s_[:-SHIFT], np.s_[:, SHIFT:], np.s_[:, :-SHIFT]
     for p, q in ((down, up), (up, down), (right, left), (left, right)):
         shifted = _correlations(x[p], y[q])
-        if len(shifted) and float(np.median(shifted)) > most * agreement.median:
+        if len(shifted) and _at(shifted, 0.5) > most * agreement.median:
             return False
     return not is_periodic(x)
 
@@ -176,9 +176,9 @@ def agree(a: Image | Field, x: Field, b: Image | Field, y: Field) -> Agreement |
         return None
     inner = slice(BAND_MARGIN, -BAND_MARGIN)
     p, q = (_blocks(image[inner, inner], MOST_BLOCKS) for image in (a, b))
-    low, median = np.percentile(correlation, (20, 50))
     brightness = (p - q).mean((1, 3), dtype=np.float64)
-    return Agreement(float(median), float(low), float(np.sqrt((brightness**2).mean())), len(correlation))
+    deviation = float(np.sqrt((brightness**2).mean()))
+    return Agreement(_at(correlation, 0.5), _at(correlation, 0.2), deviation, len(correlation))
 
 
 def _correlations(x: Field, y: Field, most: int = MOST_BLOCKS) -> NDArray[np.float32]:
@@ -196,6 +196,15 @@ def _blocks(values: Image | Field, most: int) -> Field:
     rows, columns = (_places(length, most) for length in values.shape[:2])
     parts = values.take(rows.ravel(), 0).take(columns.ravel(), 1)
     return luminance(parts).reshape(*rows.shape, *columns.shape)
+
+
+def _at(values: NDArray[np.float32], share: float) -> float:
+    """``np.quantile``, ten times as fast on a few values."""
+    ordered = np.sort(values)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
 @cache

@@ -19,7 +19,7 @@ from millscale.data.audit.pixels import ImageCache
 from millscale.data.audit.windows import SIDE, is_textured
 
 OFFSETS_PER_PAIR = 3
-TILE = 128
+TILE = 256
 PART_OF_RECTANGLE = 0.5
 PART_OF_IMAGE = 0.25
 
