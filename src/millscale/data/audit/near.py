@@ -72,7 +72,7 @@ class NearIndex:
     def matches(self, images: ImageCache, known: Container[tuple[int, int]] = ()) -> Iterator[NearMatch]:
         """Verified near duplicates, one a pair, less the ``known`` pairs."""
         small = lru_cache(THUMBNAILS)(lambda index: thumbnail(images.grey(index)))
-        for rows in by_component(self._index.votes(tolerance=TOLERANCE)):
+        for rows in by_component(self._index.votes(tolerance=TOLERANCE), images.room):
             a, b = int(rows["a"][0]), int(rows["b"][0])
             if (a, b) in known:
                 continue

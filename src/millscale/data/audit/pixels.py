@@ -13,10 +13,10 @@ from millscale.core.types import Image
 from millscale.data.audit.keypoints import band_pass
 from millscale.imaging.decode import read_image
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 96 << 20
 Kind = TypeVar("Kind", bound=np.generic)
 BANDS = 4
-"""Band-passed images are kept four times as many bytes of as images, which are four times as small."""
+"""Band-passed images take four times the bytes of their images."""
 
 
 def canonical(image: Image) -> Image:
@@ -26,12 +26,11 @@ def canonical(image: Image) -> Image:
     return image
 
 
-def luminance(image: Image | NDArray[np.float32]) -> NDArray[np.float32]:
+def luminance(image: Image) -> NDArray[np.float32]:
     """``(H, W)`` float32 in 0…255, ITU-R BT.601 weights for colour."""
-    grey = image.astype(np.float32, copy=False)
     if image.ndim == 2:
-        return grey
-    return grey @ np.array([0.299, 0.587, 0.114], np.float32)
+        return image.astype(np.float32)
+    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def content_digest(image: Image) -> bytes:
@@ -62,6 +61,11 @@ class ImageCache:
         """``band_pass`` of one image in grey."""
         return self._bands[index]
 
+    @property
+    def room(self) -> int:
+        """Of images like those read so far, how many are kept at once."""
+        return self._images.room
+
 
 class _Kept(Generic[Kind]):
     """The arrays made last, at most ``limit`` bytes of them, but two at least."""
@@ -70,7 +74,11 @@ class _Kept(Generic[Kind]):
         self._make = make
         self._limit = limit
         self._held: OrderedDict[int, NDArray[Kind]] = OrderedDict()
-        self._bytes = 0
+        self._bytes = self._made = self._made_bytes = 0
+
+    @property
+    def room(self) -> int:
+        return max(2, self._limit * self._made // max(self._made_bytes, 1))
 
     def __getitem__(self, index: int) -> NDArray[Kind]:
         if index in self._held:
@@ -78,6 +86,7 @@ class _Kept(Generic[Kind]):
             return self._held[index]
         array = self._held[index] = self._make(index)
         self._bytes += array.nbytes
+        self._made, self._made_bytes = self._made + 1, self._made_bytes + array.nbytes
         while self._bytes > self._limit and len(self._held) > 2:
             self._bytes -= self._held.popitem(last=False)[1].nbytes
         return array
