@@ -8,7 +8,7 @@ from millscale.core.types import Problem
 from millscale.data.audit.groups import members
 from millscale.data.audit.overlap import Overlap
 
-VERSION = 1
+VERSION = 2
 """Of what the audit finds: raised with every change of it, so that remembered audits are made anew."""
 LARGEST_GROUPS = 10
 

@@ -3,7 +3,8 @@
 Keypoints vote for pairs and offsets; a pair is believed where the band-passed pixels of the shared area
 correlate in nearly every block of it, not merely on average: two photographs with one strong scratch each
 can correlate well at the scratch, and nowhere else. The brightness of the blocks then says whether it was one
-photograph (they agree to the rounding of compression) or another exposure (the light differs).
+photograph (they agree to the rounding of compression) or another exposure (the light differs). Where no offset
+fits but many keypoints vote, the piece may have moved between two photographs: ``moved`` looks.
 
 Two traps, both seen in real data: straight scratches agree at any offset along their direction, so the
 agreement must fall when one image is shifted a little; and a periodic texture agrees with any other piece
@@ -19,7 +20,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from millscale.data.audit.exact import by_component
+from millscale.data.audit.index import CHANCE_VOTES
 from millscale.data.audit.keypoints import BAND_MARGIN, Field
+from millscale.data.audit.moved import is_same_surface
 from millscale.data.audit.overlap import Match, area_of_smaller, shared_rectangle
 from millscale.data.audit.pixels import ImageCache, luminance
 
@@ -73,45 +76,62 @@ class Agreement:
         return self.brightness <= MAX_BRIGHTNESS
 
 
-def verify_blurred(images: ImageCache, votes: NDArray[np.void]) -> Iterator[tuple[Match, Agreement] | None]:
-    """The best verified overlap of each pair with votes, or None; one item a pair."""
+@dataclass(frozen=True)
+class _Placed:
+    """Two images at an offset, and the band-passed pixels that they then share."""
+
+    match: Match
+    x: Field
+    y: Field
+
+
+def verify_blurred(images: ImageCache, votes: NDArray[np.void]) -> Iterator[tuple[Match, bool] | None]:
+    """The best verified overlap of each pair with votes and whether the light is the same, or None; one item a pair."""
     for rows in by_component(votes, images.room):
-        found = [item for row in rows[:OFFSETS_PER_PAIR] if (item := _judge(images, row))]
-        found.sort(key=lambda item: -item[1].median)
-        yield next((item for item in found if _is_distinct_match(images, *item)), None)
+        places = [placed for row in rows[:OFFSETS_PER_PAIR] if (placed := _place(images, row))]
+        yield _fixed(images, places) or (_moved(places[0]) if places and rows["votes"][0] > CHANCE_VOTES else None)
 
 
-def _judge(images: ImageCache, vote: np.void) -> tuple[Match, Agreement] | None:
+def _place(images: ImageCache, vote: np.void) -> _Placed | None:
     a, b, dx, dy = (int(vote[name]) for name in ("a", "b", "dx", "dy"))
     first, second = images[a], images[b]
     where = shared_rectangle(first.shape, second.shape, dx, dy)
     if where is None:
         return None
-    x, y = _shared_bands(images, (a, b), where)
-    if is_hopeless(x, y):
-        return None
-    shared, other = luminance(first[where[0]]), luminance(second[where[1]])
-    agreement = agree(shared, x, other, y)
-    if agreement is None or not agreement.same_surface:
-        return None
-    fraction = shared.size / area_of_smaller(first, second)
-    return Match(a, b, fraction, dx, dy, exact=False), agreement
-
-
-def _is_distinct_match(images: ImageCache, match: Match, agreement: Agreement) -> bool:
-    where = shared_rectangle(images[match.a].shape, images[match.b].shape, match.dx, match.dy)
-    return where is not None and is_distinct(*_shared_bands(images, (match.a, match.b), where), agreement)
-
-
-def _shared_bands(
-    images: ImageCache, pair: tuple[int, int], where: tuple[tuple[slice, slice], tuple[slice, slice]]
-) -> tuple[Field, Field]:
-    """What two images share, band-passed. A part of the filtered whole is the filtered part: one serves all pairs."""
+    # A part of the band-passed whole is the band-passed part: filtering once serves all pairs.
     x, y = (
         images.band(index)[tuple(slice(side.start, max(side.start, side.stop - 2 * BAND_MARGIN)) for side in part)]
-        for index, part in zip(pair, where, strict=True)
+        for index, part in zip((a, b), where, strict=True)
     )
-    return x, y
+    area = int(np.prod([side.stop - side.start for side in where[0]]))
+    return _Placed(Match(a, b, area / area_of_smaller(first, second), dx, dy, exact=False), x, y)
+
+
+def _fixed(images: ImageCache, places: list[_Placed]) -> tuple[Match, bool] | None:
+    """The offset at which the two agree best pixel by pixel, where it alone makes them agree."""
+    judged = [(agreement, placed) for placed in places if (agreement := _judge(images, placed))]
+    for agreement, placed in sorted(judged, key=lambda item: -item[0].median):
+        if is_distinct(placed.x, placed.y, agreement):
+            return placed.match, agreement.same_light
+    return None
+
+
+def _judge(images: ImageCache, placed: _Placed) -> Agreement | None:
+    if is_hopeless(placed.x, placed.y):
+        return None
+    m = placed.match
+    a, b = images[m.a], images[m.b]
+    where = shared_rectangle(a.shape, b.shape, m.dx, m.dy)
+    if where is None:
+        return None
+    agreement = agree(luminance(a[where[0]]), placed.x, luminance(b[where[1]]), placed.y)
+    return agreement if agreement and agreement.same_surface else None
+
+
+def _moved(placed: _Placed) -> tuple[Match, bool] | None:
+    """The pair as two photographs from not quite the same place, where the blocks say so."""
+    same = is_same_surface(placed.x, placed.y) and not is_periodic(placed.x)
+    return (placed.match, False) if same else None
 
 
 def is_hopeless(x: Field, y: Field) -> bool:

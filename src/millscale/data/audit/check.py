@@ -112,8 +112,8 @@ def _search_blurred(images: ImageCache, votes: NDArray[np.void], found: _Found, 
         if done % PROGRESS_EVERY == 0:
             tell("compare", done, total)
         if item:
-            match, agreement = item
-            (found.blurred if agreement.same_light else found.exposures).append(match)
+            match, same_light = item
+            (found.blurred if same_light else found.exposures).append(match)
     tell("compare", total, total)
 
 
