@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from millscale.data.classes import NEU_CLASSES
+from millscale.data.defect_free import is_defect_free
 from millscale.data.leaks import read_parts
 from millscale.data.read import read
 from millscale.data.split import named_split
@@ -67,6 +68,10 @@ def test_magnetic_tile_masks_are_no_images() -> None:
     assert manifest.class_counts["MT_Free"] == 952
     assert len(manifest) == 1344
     assert all(record.mask is not None for record in manifest.records)
+    assert sum(is_defect_free(record) or False for record in manifest.records) == 952
+    empty = sorted(problem.image or "" for problem in manifest.problems if problem.code == "label_and_mask")
+    assert len(empty) == 4
+    assert all(name.startswith("MT_Uneven/") for name in empty)
 
 
 def test_x_sdd() -> None:

@@ -89,11 +89,12 @@ def _search(manifest: Manifest, tell: Progress) -> _Found:
                 near.add(i, luminance(image))
         tell("read", len(manifest), len(manifest))
         same_windows = windows.votes(unique_in_image=True)
-        found.near = list(near.matches(images))
         like_windows = keypoints.votes(at_least=2, tolerance=SIGNATURE_TOLERANCE)
-    found.exact = [match for match in verify_exact(images, same_windows) if match]
-    rest = likeliest(_without(like_windows, found.exact, len(manifest)))
-    _search_blurred(images, rest, found, tell)
+        found.exact = [match for match in verify_exact(images, same_windows) if match]
+        rest = likeliest(_without(like_windows, found.exact, len(manifest)))
+        _search_blurred(images, rest, found, tell)
+        known = {(match.a, match.b) for match in (*found.exact, *found.blurred, *found.exposures)}
+        found.near = list(near.matches(images, known))
     return found
 
 
@@ -115,8 +116,8 @@ def _search_blurred(images: ImageCache, votes: NDArray[np.void], found: _Found, 
         if done % PROGRESS_EVERY == 0:
             tell("compare", done, total)
         if item:
-            match, agreement = item
-            (found.blurred if agreement.same_light else found.exposures).append(match)
+            match, same_light = item
+            (found.blurred if same_light else found.exposures).append(match)
     tell("compare", total, total)
 
 

@@ -19,7 +19,6 @@ from millscale.data.audit.pixels import ImageCache
 from millscale.data.audit.windows import SIDE, is_textured
 
 OFFSETS_PER_PAIR = 3
-TILE = 128
 PART_OF_RECTANGLE = 0.5
 PART_OF_IMAGE = 0.25
 
@@ -31,16 +30,16 @@ def verify_exact(images: ImageCache, votes: NDArray[np.void]) -> Iterator[Match 
         images: the images by index.
         votes: ``VOTE`` rows sorted by pair, most votes first.
     """
-    for rows in by_component(votes):
+    for rows in by_component(votes, images.room):
         matches = [compare(images, row) for row in rows[:OFFSETS_PER_PAIR]]
         yield max((m for m in matches if m), key=lambda m: (m.exact, m.fraction), default=None)
 
 
-def by_component(votes: NDArray[np.void]) -> Iterator[NDArray[np.void]]:
+def by_component(votes: NDArray[np.void], room: int) -> Iterator[NDArray[np.void]]:
     """The rows of each pair, ordered so that few images are held.
 
-    Pairs of one connected component come together; in a large one, all pairs between ``TILE`` images and
-    ``TILE`` others.
+    Pairs of one connected component come together; in a large one, all pairs between half as many images as there
+    is ``room`` for, and as many others.
     """
     if not len(votes):
         return
@@ -48,7 +47,8 @@ def by_component(votes: NDArray[np.void]) -> Iterator[NDArray[np.void]]:
     ends = np.append(starts[1:], len(votes))
     a, b = votes["a"][starts], votes["b"][starts]
     component = component_of(int(b.max()) + 1, a, b)
-    for i in np.lexsort((b // TILE, a // TILE, component[a])):
+    tile = max(1, room // 2)
+    for i in np.lexsort((b // tile, a // tile, component[a])):
         yield votes[starts[i] : ends[i]]
 
 

@@ -83,7 +83,7 @@ class OffsetIndex:
 
 def collide(rows: NDArray[np.void], *, unique_in_image: bool, tolerance: int) -> Iterator[NDArray[np.void]]:
     """Every pair of rows with the same key in two images, as ``VOTE`` rows of one vote each, part by part."""
-    rows = rows[np.lexsort((rows["image"], rows["key"]))]
+    rows = rows[np.argsort(rows["key"], kind="stable")]  # images were entered in their order
     if unique_in_image:
         rows = rows[~_repeated(rows)]
     key = rows["key"]
@@ -123,7 +123,8 @@ def count_votes(votes: NDArray[np.void]) -> NDArray[np.void]:
     """Rows with equal ``(a, b, dx, dy)`` become one, their votes added."""
     if not len(votes):
         return votes
-    votes = votes[np.lexsort((votes["dy"], votes["dx"], votes["b"], votes["a"]))]
+    place = (votes["dx"].astype(np.int64) << 32) + votes["dy"]
+    votes = votes[np.argsort(_pair_hash(votes) ^ (place.view(np.uint64) * _MIX))]  # equal rows come together
     keys = votes[["a", "b", "dx", "dy"]]
     start = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     result = votes[start].copy()

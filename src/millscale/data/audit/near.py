@@ -4,8 +4,9 @@ Every image becomes a small thumbnail without its slow shading; the signs of ran
 eight dihedral views are looked up in an index, and candidates are compared by correlation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import PIL.Image
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from millscale.data.audit.blurred import BLOCK, agree, is_distinct
 from millscale.data.audit.exact import by_component
 from millscale.data.audit.index import OffsetIndex
-from millscale.data.audit.keypoints import BAND_MARGIN, Field, pack_signs
+from millscale.data.audit.keypoints import BAND_MARGIN, Field, band_pass, pack_signs
 from millscale.data.audit.pixels import ImageCache
 
 VIEWS = (
@@ -23,6 +24,8 @@ VIEWS = (
 )  # fmt: skip
 SIDE = 32
 SHADING = 4
+THUMBNAILS = 4096
+"""That many are kept while pairs are compared: 16 MB."""
 TABLES, BITS = 8, 24
 TOLERANCE = 14
 MIN_DEVIATION = 0.5
@@ -66,11 +69,14 @@ class NearIndex:
         for table in range(TABLES):
             self._index.add(image, keys[:, table], nowhere, nowhere, rest)
 
-    def matches(self, images: ImageCache) -> Iterator[NearMatch]:
-        """Verified near duplicates, one a pair."""
-        for rows in by_component(self._index.votes(tolerance=TOLERANCE)):
+    def matches(self, images: ImageCache, known: Container[tuple[int, int]] = ()) -> Iterator[NearMatch]:
+        """Verified near duplicates, one a pair, less the ``known`` pairs."""
+        small = lru_cache(THUMBNAILS)(lambda index: thumbnail(images.grey(index)))
+        for rows in by_component(self._index.votes(tolerance=TOLERANCE), images.room):
             a, b = int(rows["a"][0]), int(rows["b"][0])
-            first, second = thumbnail(images.grey(a)), thumbnail(images.grey(b))
+            if (a, b) in known:
+                continue
+            first, second = small(a), small(b)
             if first is None or second is None:
                 continue
             scores = [float((first * view).sum()) for view in dihedral(second)]
@@ -91,11 +97,12 @@ def _agree_in_detail(a: Field, b: Field, view: int) -> bool:
         for grey in (a, b)
     )
     other = np.ascontiguousarray(dihedral(second)[view])
-    agreement = agree(first, other)
+    x, y = band_pass(first), band_pass(other)
+    agreement = agree(first, x, other, y)
     blocks = max(1, (side - 2 * BAND_MARGIN) // BLOCK) ** 2
     if agreement is None or agreement.blocks < MIN_STRUCTURED * blocks:
         return False
-    return min(agreement.median, agreement.low) >= MIN_DETAIL and is_distinct(first, other, agreement)
+    return min(agreement.median, agreement.low) >= MIN_DETAIL and is_distinct(x, y, agreement)
 
 
 def thumbnail(grey: Field) -> Field | None:

@@ -2,16 +2,21 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.types import Image
+from millscale.data.audit.keypoints import band_pass
 from millscale.imaging.decode import read_image
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 96 << 20
+Kind = TypeVar("Kind", bound=np.generic)
+BANDS = 4
+"""Band-passed images take four times the bytes of their images."""
 
 
 def canonical(image: Image) -> Image:
@@ -42,22 +47,46 @@ class ImageCache:
     """
 
     def __init__(self, paths: Sequence[Path], limit: int = CACHE_BYTES) -> None:
-        self._paths = paths
-        self._limit = limit
-        self._held: OrderedDict[int, Image] = OrderedDict()
-        self._bytes = 0
+        self._images = _Kept(lambda index: canonical(read_image(paths[index])), limit)
+        self._bands = _Kept(lambda index: band_pass(self.grey(index)), BANDS * limit)
 
     def __getitem__(self, index: int) -> Image:
-        if index in self._held:
-            self._held.move_to_end(index)
-            return self._held[index]
-        image = canonical(read_image(self._paths[index]))
-        self._held[index] = image
-        self._bytes += image.nbytes
-        while self._bytes > self._limit and len(self._held) > 2:
-            self._bytes -= self._held.popitem(last=False)[1].nbytes
-        return image
+        return self._images[index]
 
     def grey(self, index: int) -> NDArray[np.float32]:
         """``luminance`` of one image."""
         return luminance(self[index])
+
+    def band(self, index: int) -> NDArray[np.float32]:
+        """``band_pass`` of one image in grey."""
+        return self._bands[index]
+
+    @property
+    def room(self) -> int:
+        """Of images like those read so far, how many are kept at once."""
+        return self._images.room
+
+
+class _Kept(Generic[Kind]):
+    """The arrays made last, at most ``limit`` bytes of them, but two at least."""
+
+    def __init__(self, make: Callable[[int], NDArray[Kind]], limit: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._held: OrderedDict[int, NDArray[Kind]] = OrderedDict()
+        self._bytes = self._made = self._made_bytes = 0
+
+    @property
+    def room(self) -> int:
+        return max(2, self._limit * self._made // max(self._made_bytes, 1))
+
+    def __getitem__(self, index: int) -> NDArray[Kind]:
+        if index in self._held:
+            self._held.move_to_end(index)
+            return self._held[index]
+        array = self._held[index] = self._make(index)
+        self._bytes += array.nbytes
+        self._made, self._made_bytes = self._made + 1, self._made_bytes + array.nbytes
+        while self._bytes > self._limit and len(self._held) > 2:
+            self._bytes -= self._held.popitem(last=False)[1].nbytes
+        return array

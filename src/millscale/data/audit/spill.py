@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PARTS = 64
-BUFFER_ROWS = 1 << 18
+BUFFER_ROWS = 1 << 20
 
 
 class Spill:

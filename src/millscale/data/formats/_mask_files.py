@@ -1,6 +1,6 @@
 """Masks among the images of a folder, told by their place or by their pixels, and what they show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -29,12 +29,13 @@ def masks_in_folders(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
     return pair(pictures, masks, _stem) if masks else {}
 
 
-def masks_beside(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
-    """Image → mask, where a PNG of black and white lies beside a JPEG of the same name, as in the magnetic tiles."""
+def masks_beside(content: Scan) -> dict[PurePosixPath, tuple[PurePosixPath, bool]]:
+    """Image → its mask, a PNG of black and white beside a JPEG of the same name, and whether it shows a defect."""
     pngs = {path.with_suffix(""): path for path in content.images if path.suffix.lower() == ".png"}
     photographs = [path for path in content.images if path.suffix.lower() in (".jpg", ".jpeg")]
     both = [(path, pngs[path.with_suffix("")]) for path in photographs if path.with_suffix("") in pngs]
-    return {image: mask for image, mask in both if _is_mask(content.root / mask, content.root / image)}
+    shows = {image: _shows(content.root / mask, content.root / image) for image, mask in both}
+    return {image: (mask, found) for image, mask in both if (found := shows[image]) is not None}
 
 
 def masks_named(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
@@ -44,18 +45,20 @@ def masks_named(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
     return {image: mask for mask, image in owners.items() if image is not None and _stem(mask) != mask.stem}
 
 
-def without(content: Scan, masks: Mapping[PurePosixPath, PurePosixPath]) -> Scan:
+def without(content: Scan, masks: Iterable[PurePosixPath]) -> Scan:
     """The same content, the masks no longer among its images."""
-    known = set(masks.values())
+    known = set(masks)
     return replace(content, images=tuple(path for path in content.images if path not in known))
 
 
-def with_masks(manifest: Manifest, content: Scan, masks: Mapping[PurePosixPath, PurePosixPath]) -> Manifest:
-    """The same manifest, each record with its mask; told where the mask of a defective image shows nothing."""
-    files = {str(image): content.root / mask for image, mask in masks.items()}
+def with_masks(
+    manifest: Manifest, content: Scan, masks: Mapping[PurePosixPath, tuple[PurePosixPath, bool]]
+) -> Manifest:
+    """The same manifest, each record with its mask; told where a mask does not show what the label says."""
+    files = {str(image): content.root / mask for image, (mask, _) in masks.items()}
     records = tuple(replace(r, mask=files.get(r.id, r.mask)) for r in manifest.records)
-    shown = [(r.label, r.mask, r.id, foreground(read_image(r.mask)).any()) for r in records if r.label and r.mask]
-    told = (contradiction(label, mask, image, shows=bool(shows)) for label, mask, image, shows in shown)
+    shows = {str(image): found for image, (_, found) in masks.items()}
+    told = (contradiction(r.label, r.mask, r.id, shows=shows[r.id]) for r in records if r.label and r.mask)
     return replace(manifest, records=records, problems=(*manifest.problems, *filter(None, told)))
 
 
@@ -93,12 +96,13 @@ def _stem(path: PurePosixPath) -> str:
     return stem[: len(stem) - len(ending)]
 
 
-def _is_mask(path: Path, image: Path) -> bool:
-    """Is it grey, almost only black and white, and of its image's size?"""
+def _shows(path: Path, image: Path) -> bool | None:
+    """Does it show a defect? None where it is no mask: not grey, not almost only black and white, of another size."""
     try:
         pixels = read_image(path)
         same_size = read_size(image) == pixels.shape[1::-1]
     except DataError:
-        return False
+        return None
     extreme = (pixels <= _EXTREME) | (pixels >= 255 - _EXTREME)
-    return same_size and pixels.ndim == 2 and float(np.mean(extreme)) >= _MOSTLY
+    is_mask = same_size and pixels.ndim == 2 and float(np.mean(extreme)) >= _MOSTLY
+    return bool(foreground(pixels).any()) if is_mask else None

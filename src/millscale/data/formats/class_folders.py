@@ -25,7 +25,7 @@ def read(root: Path) -> Manifest:
     """
     content = _content(root)
     masks = masks_beside(content)
-    pictures = without(content, masks)
+    pictures = without(content, [mask for mask, _ in masks.values()])
     return with_masks(assemble(root, pictures, by_folder(pictures), class_folders(pictures)), content, masks)
 
 

@@ -33,7 +33,7 @@ def read(root: Path) -> Manifest:
     """
     content = annotated_content(root)
     masks = masks_named(content)
-    pictures = without(content, masks)
+    pictures = without(content, masks.values())
     folders = {image: class_folders_of(image) for image in pictures.images}
     in_parts = all(names and names[-1][-1].isdigit() for names in folders.values())
     kinds = {image: names[-1] for image, names in folders.items() if names and not in_parts}

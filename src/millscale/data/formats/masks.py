@@ -2,7 +2,8 @@
 
 Each connected part of a mask is a box (of `MIN_AREA` pixels or more). Its class is the image's: the class folder, else
 the NEU prefix of its name, else "defect". Images without mask of a class folder called good, as MVTec's, show nothing;
-where none is called so, those of the folders that have no mask at all. Named as format, it also reads masks that lie beside their images, as the magnetic tiles'.
+where none is called so, those of the folders that have no mask at all. Named as format, it also reads masks that lie
+beside their images, as the magnetic tiles'.
 
 Unlike other formats this one decodes pixels, of the masks: the boxes are nowhere else.
 """
@@ -39,8 +40,8 @@ def read(root: Path) -> Manifest:
         DataError: ``root`` is not a folder.
     """
     content = annotated_content(root)
-    masks = masks_in_folders(content) or masks_beside(content)
-    pictures = without(content, masks)
+    masks = masks_in_folders(content) or {i: mask for i, (mask, _) in masks_beside(content).items()}
+    pictures = without(content, masks.values())
     orphans = {path for path in pictures.images if masks and lies_in(path, MASK_FOLDERS)}
     images = [path for path in pictures.images if path not in orphans]
     names = _class_names(images)

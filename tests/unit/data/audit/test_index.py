@@ -1,6 +1,6 @@
 import numpy as np
 
-from millscale.data.audit.index import CHANCE_VOTES, PAIRS_PER_IMAGE, VOTE, likeliest, pair_starts
+from millscale.data.audit.index import CHANCE_VOTES, PAIRS_PER_IMAGE, VOTE, count_votes, likeliest, pair_starts
 
 
 def votes(*rows: tuple[int, int, int, int, int]) -> np.ndarray:
@@ -34,3 +34,17 @@ def test_in_a_crowd_that_meets_by_chance_only_the_best_of_each_image_are_verifie
 def test_pairs_of_many_votes_are_never_left_out() -> None:
     found = votes(*((0, b, 1, 1, CHANCE_VOTES + 1) for b in range(1, 3 * PAIRS_PER_IMAGE)))
     assert likeliest(found).tolist() == found.tolist()
+
+
+def test_equal_rows_are_counted_together() -> None:
+    rng = np.random.default_rng(3)
+    drawn = np.zeros(3000, VOTE)
+    for name, low, high in (("a", 0, 4), ("b", 4, 9), ("dx", -3, 3), ("dy", -2, 2)):
+        drawn[name] = rng.integers(low, high, len(drawn))
+    drawn["votes"] = rng.integers(1, 5, len(drawn))
+    expected: dict[tuple[int, ...], int] = {}
+    for *place, count in drawn.tolist():
+        expected[tuple(place)] = expected.get(tuple(place), 0) + count
+    found = count_votes(drawn).tolist()
+    assert {tuple(place): count for *place, count in found} == expected
+    assert len(found) == len(expected)
