@@ -31,7 +31,7 @@ VIEW_COUNTS = (1, 2, 4, 8)
 
 
 @dataclass
-class _Builder:
+class Builder:
     """Nodes and weights of a graph under construction."""
 
     nodes: list[NodeProto] = field(default_factory=list)
@@ -67,17 +67,17 @@ class _Builder:
         return bytes(model.SerializeToString())
 
 
-_IMAGES = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])
+IMAGES = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])
 
 
 def feature_graph(backbones: Sequence[Backbone]) -> bytes:
     """The network ``images`` → ``features (n, 8, d)``: every dihedral view of every image."""
-    build = _Builder()
-    pixels = _normalised(build)
+    build = Builder()
+    pixels = normalised(build)
     views = [build.op("Unsqueeze", f, build.constant(np.array([1]))) for f in _views(build, backbones, pixels, VIEWS)]
     features = build.op("Concat", *views, axis=1)
     build.nodes.append(helper.make_node("Identity", [features], ["features"]))
-    return build.model([_IMAGES], [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", VIEWS, "d"])])
+    return build.model([IMAGES], [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", VIEWS, "d"])])
 
 
 def classifier_graph(
@@ -95,8 +95,8 @@ def classifier_graph(
         bias: ``(c,)`` likewise.
         views: of `VIEW_COUNTS`; features are averaged over the first so many dihedral views.
     """
-    build = _Builder()
-    pixels = _normalised(build)
+    build = Builder()
+    pixels = normalised(build)
     seen = _views(build, backbones, pixels, views)
     features = build.op("Mean", *seen) if views > 1 else seen[0]
     logits = build.op(
@@ -105,7 +105,7 @@ def classifier_graph(
     build.nodes.append(helper.make_node("Softmax", [logits], ["probs"], axis=1))
     build.nodes.append(helper.make_node("Identity", [features], ["features"]))
     return build.model(
-        [_IMAGES],
+        [IMAGES],
         [
             helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["n", weight.shape[1]]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", weight.shape[0]]),
@@ -113,7 +113,7 @@ def classifier_graph(
     )
 
 
-def _normalised(build: _Builder) -> str:
+def normalised(build: Builder) -> str:
     """``images`` as ``(n, 3, h, w)`` float32, less the mean, over the deviation."""
     scale = 1.0 / (255.0 * np.array(IMAGENET_STD, np.float32))
     shift = -np.array(IMAGENET_MEAN, np.float32) / np.array(IMAGENET_STD, np.float32)
@@ -123,7 +123,7 @@ def _normalised(build: _Builder) -> str:
     return build.op("Transpose", shifted, perm=[0, 3, 1, 2])
 
 
-def _views(build: _Builder, backbones: Sequence[Backbone], pixels: str, count: int) -> list[str]:
+def _views(build: Builder, backbones: Sequence[Backbone], pixels: str, count: int) -> list[str]:
     """Features ``(n, d)`` of the first ``count`` dihedral views, the untouched image first.
 
     The flips of one orientation share a shape, so they run as one batch, whatever the image's sides.
@@ -140,17 +140,17 @@ def _views(build: _Builder, backbones: Sequence[Backbone], pixels: str, count: i
     return views
 
 
-def _flipped(build: _Builder, pixels: str, axes: list[int]) -> str:
+def _flipped(build: Builder, pixels: str, axes: list[int]) -> str:
     ones = np.ones(len(axes), np.int64)
     ends = build.constant(np.full(len(axes), np.iinfo(np.int64).min))
     return build.op("Slice", pixels, build.constant(-ones), ends, build.constant(np.array(axes)), build.constant(-ones))
 
 
-def _pooled(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> str:
+def _pooled(build: Builder, backbones: Sequence[Backbone], pixels: str) -> str:
     """Mean and deviation over every feature map of every backbone, signed fourth root, ``(n, d)``."""
     parts: list[str] = []
     for backbone in backbones:
-        for feature_map in _embedded(build, backbone, pixels):
+        for feature_map in feature_maps(build, backbone, pixels):
             mean = build.op("ReduceMean", feature_map, axes=[2, 3], keepdims=1)
             centred = build.op("Sub", feature_map, mean)
             variance = build.op("ReduceMean", build.op("Mul", centred, centred), axes=[2, 3], keepdims=1)
@@ -160,7 +160,7 @@ def _pooled(build: _Builder, backbones: Sequence[Backbone], pixels: str) -> str:
     return build.op("Mul", build.op("Sign", joined), root)
 
 
-def _embedded(build: _Builder, backbone: Backbone, pixels: str) -> list[str]:
+def feature_maps(build: Builder, backbone: Backbone, pixels: str) -> list[str]:
     """Copy the backbone's nodes behind ``pixels``, weights once per graph; return its feature maps."""
     model = onnx.load_model_from_string(backbone.data)
     _check_backbone(model, backbone)

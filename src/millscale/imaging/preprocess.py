@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from millscale.core.errors import ModelError, UsageError
 from millscale.core.types import Image
 
-Policy = Literal["native", "resize", "fit", "letterbox"]
+Policy = Literal["native", "resize", "fit", "area", "letterbox"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LETTERBOX_GREY = 114
+_STEP, _LEAST = 8, 32
+"""Of sides under the policy "area", in pixels: what they are multiples of, and the shortest."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Preprocess:
     """From a decoded image to the pixels that the network takes.
 
     Attributes:
-        policy: "native" keeps the size; "resize" makes it ``size``, each axis by itself; "letterbox" keeps
-            the proportions, centres the image in ``size`` and fills the rest with grey 114.
+        policy: "native" keeps the size; "resize" makes it ``size``, each axis by itself; "fit" keeps the
+            proportions and stays within ``size``; "area" keeps them, but for rounding, and gives the image as many
+            pixels as ``size`` has; "letterbox" fits, centres the image in ``size`` and fills the rest with grey 114.
         size: (height, width) in pixels, both at least 1; None with "native".
         mean: of each RGB channel in [0, 1]; the network's graph normalises with it, ``apply`` does not.
         std: deviation of each channel in [0, 1], > 0; as ``mean``.
@@ -93,7 +96,8 @@ class Preprocess:
             return rgb, Geometry()
         if self.policy == "letterbox":
             return _letterbox(rgb, self.size)
-        return _resize(rgb, _inner_size(rgb, self.size) if self.policy == "fit" else self.size)
+        inner = {"fit": _inner_size, "area": _equal_area}.get(self.policy)
+        return _resize(rgb, inner(rgb, self.size) if inner else self.size)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -150,6 +154,13 @@ def _inner_size(rgb: Image, size: tuple[int, int]) -> tuple[int, int]:
     height, width = rgb.shape[:2]
     scale = min(size[0] / height, size[1] / width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _equal_area(rgb: Image, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of about the image's proportions and the area of ``size``."""
+    scale = (size[0] * size[1] / (rgb.shape[0] * rgb.shape[1])) ** 0.5
+    height, width = (max(_LEAST, round(side * scale / _STEP) * _STEP) for side in rgb.shape[:2])
+    return height, width
 
 
 def _scaled(rgb: Image, size: tuple[int, int]) -> Image:

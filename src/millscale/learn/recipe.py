@@ -4,7 +4,7 @@ A recipe is one file in ``pipeline/recipes`` with ``Config`` (a frozen dataclass
 ``run(task, config) -> Trained``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from millscale.core.types import Boxes
 from millscale.data.manifest import Manifest
 from millscale.imaging.preprocess import Preprocess
+from millscale.metrics.anomaly_pixels import PixelCounts
+from millscale.metrics.false_alarms import FalseAlarmThreshold
 from millscale.metrics.predictions import Neighbours
 from millscale.runtime.card import Detection
 
@@ -32,6 +34,7 @@ class Task:
         folder: where the recipe may keep checkpoints; what it finds there it goes on from.
         progress: called with (what, done, total).
         judged: how many folds, from the first, may be held out; None means all. The rest is only trained on.
+        good_classes: classes that are no defect.
     """
 
     manifest: Manifest
@@ -40,6 +43,7 @@ class Task:
     folder: Path
     progress: Progress
     judged: int | None = None
+    good_classes: tuple[str, ...] = ()
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -101,4 +105,37 @@ class TrainedDetector:
     details: dict[str, Any]
     licence_notes: str
     reference: tuple[Boxes | None, ...]
+    trained_on: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainedAnomaly:
+    """A fitted anomaly scorer with the evidence of how good it is.
+
+    Attributes:
+        scores: ``(N,)`` of each judged image, in multiples of a threshold that its group had no say in; else NaN.
+        maps: ``(h', w')`` map of each judged image by its id, in the same multiples.
+        pixels: counted pixels of the judged images, likewise; None without a mask.
+        good: ``(N,)`` bool, which images show no defect.
+        graph: ONNX of the final model: ``images (n, h, w, 3)`` uint8 → ``map (n, h', w')``.
+        preprocess: brings an image to the graph's input.
+        threshold: of the raw score of the final model.
+        normal: ``(M, 2)`` raw scores of held-out good images and the number of their group.
+        details: what was chosen, for the card and ``run.json``; plain JSON values.
+        licence_notes: the terms of what the model is made from.
+        reference: ``(N,)`` raw scores that the final model gives; NaN where not computed.
+        trained_on: rows of the manifest that the final model was fitted on.
+    """
+
+    scores: NDArray[np.float64]
+    maps: Mapping[str, NDArray[np.float32]]
+    pixels: PixelCounts | None
+    good: NDArray[np.bool_]
+    graph: bytes
+    preprocess: Preprocess
+    threshold: FalseAlarmThreshold
+    normal: NDArray[np.float64]
+    details: dict[str, Any]
+    licence_notes: str
+    reference: NDArray[np.float64]
     trained_on: NDArray[np.int64]

@@ -1,0 +1,250 @@
+"""Fit an anomaly scorer on good images alone, and score images that it was not fitted on. No torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millscale.core import plugins
+from millscale.core.errors import DataError, UsageError
+from millscale.core.types import Image
+from millscale.data.manifest import ImageRecord
+from millscale.data.masks import foreground
+from millscale.features.backbone import DEFAULT_BACKBONE, Backbone, open_backbones
+from millscale.features.patch_graph import patch_graph
+from millscale.imaging.decode import read_image
+from millscale.imaging.preprocess import Preprocess
+from millscale.learn.anomaly_graph import Evidence, Usual, anomaly_graph, evidence_graph, usual
+from millscale.learn.patches import in_parallel, joined, sample
+from millscale.learn.recipe import Task, TrainedAnomaly
+from millscale.metrics.anomaly_pixels import PixelCounts
+from millscale.metrics.false_alarms import threshold_for
+from millscale.runtime.anomaly import Anomaly, Scorer
+from millscale.runtime.backends.onnxruntime import Network
+
+METHODS = "millscale.learn.anomaly"
+PARTS, CHECKED = 3, 60
+"""Held-out parts that scales and thresholds are chosen on; images scored again before a bundle is written."""
+FEWEST, FEWEST_GROUPS = 20, 3
+_REMEMBERED = 64
+"""Decoded images kept, for pasting from."""
+_SUSPECT, _SUSPECTS = 1.5, 20
+"""A good image whose score is so many times the threshold is worth a look: defects hide among good images."""
+
+
+@dataclass(frozen=True)
+class AnomalyConfig:
+    """Options of the anomaly recipe.
+
+    Attributes:
+        backbone: names or paths, joined by ``+``.
+        method: names in ``millscale.learn.anomaly``, joined by ``+``; their maps are averaged on one scale.
+        size: images are brought to ``size * size`` pixels, proportions kept.
+        false_alarm_rate: share of good images of new groups that may be called anomalous.
+        bank: most patches that PatchCore keeps; a bundle grows by ``2 * components`` bytes for each.
+        components: principal components that PatchCore keeps of a patch.
+    """
+
+    backbone: str = DEFAULT_BACKBONE
+    method: str = "patchcore+synthetic"
+    size: int = 256
+    false_alarm_rate: float = 0.01
+    bank: int = 1500
+    components: int = 64
+
+    def __post_init__(self) -> None:
+        for name, least in (("size", 64), ("bank", 1), ("components", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}: expected {least} or more, found {getattr(self, name)}.")
+        if not 0 < self.false_alarm_rate < 1:
+            raise UsageError(f"false_alarm_rate: expected a number between 0 and 1, found {self.false_alarm_rate}.")
+
+
+def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
+    """Fit, cross-fit the scale and the threshold over groups, and score every judged image.
+
+    Defective images and those of the data's own test part are never fitted on and choose nothing. Where there is such a
+    test part, it is judged by the final model; else every image is, by a model that saw nothing of its part.
+
+    Args:
+        task: images, each labelled good or with the kind of its defect.
+        config: the options.
+
+    Raises:
+        UsageError: no such method.
+        DataError: too few good images or groups, or an image that cannot be decoded.
+        ModelError: a backbone cannot be opened.
+    """
+    methods = [plugins.load(METHODS, name.strip()) for name in config.method.split("+")]
+    backbones = open_backbones(config.backbone)
+    preprocess = Preprocess("area", (config.size, config.size))
+    rows = _rows(task)
+    parts = task.folds % PARTS
+    load = _loader(task, preprocess)
+    samples = sample(
+        Network(patch_graph(backbones), "patch network", threads=1),
+        lambda i: load(int(rows.fitted[i])),
+        parts[rows.fitted],
+        drawn=any(method.DRAWN for method in methods),
+        seed=task.seed,
+        progress=task.progress,
+    )
+
+    def fit(kept: NDArray[np.bool_]) -> list[Evidence]:
+        patches = joined([one for one, keep in zip(samples, kept, strict=True) if keep])
+        return [method.fit(patches, config.bank, config.components, task.seed) for method in methods]
+
+    fitted_parts = parts[rows.fitted]
+    held: list[list[Evidence]] = []
+    for part in range(PARTS):
+        task.progress("models", part, PARTS + 1)
+        held.append(fit(fitted_parts != part))
+    final = fit(np.ones(len(samples), np.bool_))
+    task.progress("models", PARTS + 1, PARTS + 1)
+    scales = _scales(task, backbones, held, rows.fitted, parts, load)
+    graph = anomaly_graph(backbones, final, scales)
+    crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess) for each in held]
+    final_scorer = _scorer(graph, preprocess)
+
+    raw = np.array([one.raw for one in _score(task, rows.fitted, lambda row: crossed[parts[row]], "held-out good images")])
+    groups = [task.manifest.records[row].group or task.manifest.ids[row] for row in rows.fitted]
+    rate = config.false_alarm_rate
+    chosen = threshold_for(raw, groups, rate)
+    limits = np.full(len(task.manifest), chosen.threshold)
+    if not len(rows.tested):
+        # An image is judged at a threshold that its own part had no say in.
+        others = [np.flatnonzero(fitted_parts != part) for part in range(PARTS)]
+        crossed_limits = [threshold_for(raw[kept], [groups[i] for i in kept], rate).threshold for kept in others]
+        limits = np.array(crossed_limits)[parts]
+    judged = rows.tested if len(rows.tested) else np.arange(len(task.manifest))
+    judge = (lambda row: final_scorer) if len(rows.tested) else (lambda row: crossed[parts[row]])
+    found = _score(task, judged, judge, "scores")
+    scores = np.full(len(task.manifest), np.nan)
+    scores[judged] = [one.raw / limits[row] for row, one in zip(judged, found, strict=True)]
+    checked = rows.fitted[:: max(1, len(rows.fitted) // CHECKED)]
+    reference = np.full(len(task.manifest), np.nan)
+    reference[checked] = [one.raw for one in _score(task, checked, lambda row: final_scorer, "reference")]
+    return TrainedAnomaly(
+        scores=scores,
+        maps={task.manifest.ids[row]: one.patches / limits[row] for row, one in zip(judged, found, strict=True)},
+        pixels=_pixels(task, judged, rows.good, found, limits),
+        good=rows.good,
+        graph=graph,
+        preprocess=preprocess,
+        threshold=chosen,
+        normal=np.column_stack([raw, np.unique(groups, return_inverse=True)[1]]),
+        details=_details(config, backbones, task, rows.fitted, raw / chosen.threshold),
+        licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
+        reference=reference,
+        trained_on=rows.fitted,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows of the manifest: bool ``good`` of each; which are ``fitted`` on, and which are the data's own test part."""
+
+    good: NDArray[np.bool_]
+    fitted: NDArray[np.int64]
+    tested: NDArray[np.int64]
+
+
+def _rows(task: Task) -> _Rows:
+    records = task.manifest.records
+    good = np.array([record.label in task.good_classes for record in records])
+    apart = np.array([record.split in ("test", "val") for record in records])
+    fitted = np.flatnonzero(good & ~apart)
+    if len(fitted) < FEWEST or len({records[row].group for row in fitted}) < FEWEST_GROUPS or len(set(task.folds)) < PARTS:
+        found = f"{len(fitted)} in {len({records[row].group for row in fitted})} groups"
+        raise DataError(
+            f"{task.manifest.source}: expected at least {FEWEST} good images in {FEWEST_GROUPS} independent groups to fit "
+            f"on, found {found}. Good are the images of {', '.join(task.good_classes) or 'no class'}: name the class "
+            "with --good, or add images of other pieces."
+        )
+    tested = np.flatnonzero(apart)
+    return _Rows(good, fitted, tested if (~good[tested]).any() and good[tested].any() else tested[:0])
+
+
+def _loader(task: Task, preprocess: Preprocess) -> Callable[[int], Image]:
+    @lru_cache(maxsize=_REMEMBERED)
+    def load(row: int) -> Image:
+        return preprocess.apply(read_image(task.manifest.records[row].path))[0]
+
+    return load
+
+
+def _scorer(graph: bytes, preprocess: Preprocess) -> Scorer:
+    return Scorer(Network(graph, "anomaly network", threads=1), preprocess)
+
+
+def _score(task: Task, rows: NDArray[np.int64], by: Callable[[int], Scorer], what: str) -> list[Anomaly]:
+    """What the scorer of each row says of its image."""
+
+    def one(position: int) -> Anomaly:
+        row = int(rows[position])
+        return by(row).score(read_image(task.manifest.records[row].path))
+
+    return in_parallel(one, len(rows), what, task.progress)
+
+
+def _scales(
+    task: Task,
+    backbones: Sequence[Backbone],
+    held: Sequence[Sequence[Evidence]],
+    fitted: NDArray[np.int64],
+    parts: NDArray[np.int64],
+    load: Callable[[int], Image],
+) -> list[Usual]:
+    """What the evidence of each method is like on good images that it was not fitted on."""
+    networks = [Network(evidence_graph(backbones, each), "evidence network", threads=1) for each in held]
+
+    def one(position: int) -> NDArray[np.float32]:
+        row = int(fitted[position])
+        return networks[parts[row]].run({"images": load(row)[None]}, ["evidence"])[0][0]
+
+    maps = in_parallel(one, len(fitted), "held-out evidence", task.progress)
+    return [usual([each[k] for each in maps]) for k in range(len(held[0]))]
+
+
+def _pixels(
+    task: Task, judged: NDArray[np.int64], good: NDArray[np.bool_], found: Sequence[Anomaly], limits: NDArray[np.float64]
+) -> PixelCounts | None:
+    """The counted pixels of good images and of those that have a mask which shows something; None without such."""
+    counts = PixelCounts()
+    for done, (row, one) in enumerate(zip(judged, found, strict=True), 1):
+        record = task.manifest.records[row]
+        mask = mask_of(record, good=bool(good[row]), size=one.size)
+        if mask is not None:
+            counts.add(one.map() / np.float32(limits[row]), mask, group=record.group)
+        if done % 64 == 0 or done == len(judged):
+            task.progress("pixels", done, len(judged))
+    return counts if counts.regions else None
+
+
+def mask_of(record: ImageRecord, *, good: bool, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """``size`` bool, which pixels are defective; None for a defective image without a mask that shows it."""
+    if good:
+        return np.zeros(size, np.bool_)
+    if record.mask is None:
+        return None
+    mask = foreground(read_image(record.mask))
+    return mask if mask.shape == size and mask.any() else None
+
+
+def _details(
+    config: AnomalyConfig,
+    backbones: Sequence[Backbone],
+    task: Task,
+    fitted: NDArray[np.int64],
+    levels: NDArray[np.float64],
+) -> dict[str, Any]:
+    worst = [int(i) for i in np.argsort(-levels) if levels[i] >= _SUSPECT][:_SUSPECTS]
+    return {
+        "recipe": "anomaly",
+        "config": asdict(config),
+        "backbones": [{"name": b.spec.name, "sha256": b.digest} for b in backbones],
+        "suspects": [{"image": task.manifest.ids[fitted[i]], "level": round(float(levels[i]), 3)} for i in worst],
+    }

@@ -1,0 +1,131 @@
+"""Patches to learn from: a few of every good image, and of copies of it that defects were drawn on."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from millscale.core.types import Image
+from millscale.features.graph import Builder
+from millscale.features.patch_graph import STRIDE
+from millscale.learn.drawn_defects import draw_defect
+from millscale.runtime.network import Network
+
+Floats = NDArray[np.float64]
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
+_GOOD, _BESIDE, _DRAWN = 48_000, 32_000, 32_000
+"""Patches wanted in all."""
+_MOST = 160
+"""Of one image."""
+_COPIES = 1200
+"""Copies wanted in all, at least one of each of so many images and at most 4."""
+_COVERED, _CLEAR = 0.25, 0.005
+"""Of a patch, what a drawn defect must cover, and what the blurred neighbourhood of one beside it may be covered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """``(n, d)`` float32 feature vectors.
+
+    Attributes:
+        good: of good images.
+        drawn: under defects drawn on good images.
+        beside: of the same images, clear of the defects.
+    """
+
+    good: NDArray[np.float32]
+    drawn: NDArray[np.float32]
+    beside: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The patches of one image, as float16."""
+
+    good: NDArray[np.float16]
+    drawn: NDArray[np.float16]
+    beside: NDArray[np.float16]
+
+
+def joined(samples: Sequence[Sample]) -> Patches:
+    """The patches of these images."""
+    return Patches(*(np.concatenate([getattr(s, k) for s in samples]).astype(np.float32) for k in ("good", "drawn", "beside")))
+
+
+def sample(
+    network: Network,
+    load: Callable[[int], Image],
+    parts: NDArray[np.int64],
+    *,
+    drawn: bool,
+    seed: int,
+    progress: Progress,
+) -> list[Sample]:
+    """Patches of each image.
+
+    Args:
+        network: a `patch_graph`.
+        load: the i-th image, ``(h, w, 3)`` uint8, its sides multiples of 8.
+        parts: ``(N,)`` which part an image belongs to; what is pasted into it comes from the same part.
+        drawn: whether defects are drawn.
+        seed: of everything random.
+        progress: called with (what, done, total).
+    """
+    count = len(parts)
+    copies = min(4, -(-_COPIES // count)) if drawn else 0
+    every = max(1, count // _COPIES)
+
+    def one(row: int) -> Sample:
+        rng = np.random.default_rng([seed, row])
+        image = load(row)
+        good = _vectors(network, image)
+        taken = good[rng.permutation(len(good))[: _share(_GOOD, count)]]
+        own, beside = [good[:0]], [good[:0]]
+        for _ in range(copies if row % every == 0 else 0):
+            other = load(int(rng.choice(np.flatnonzero(parts == parts[row]))))
+            altered, mask = draw_defect(image, other, rng)
+            vectors, covered = _vectors(network, altered), _coverage(mask)
+            under = np.flatnonzero(covered.ravel() > _COVERED)
+            clear = np.flatnonzero(gaussian_filter(covered, 2.0).ravel() < _CLEAR)
+            own.append(vectors[rng.permutation(under)[: _share(_DRAWN, count * copies // every)]])
+            beside.append(vectors[rng.permutation(clear)[: _share(_BESIDE, count * copies // every)]])
+        return Sample(taken, np.concatenate(own), np.concatenate(beside))
+
+    return in_parallel(one, count, "patches", progress)
+
+
+def in_parallel(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
+    """``work`` of 0 to ``count`` - 1, in order, one core each."""
+    found: list[T] = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for done, one in enumerate(pool.map(work, range(count)), 1):
+            found.append(one)
+            if done % 16 == 0 or done == count:
+                progress(what, done, count)
+    return found
+
+
+def pointwise(build: Builder, features: str, weight: Floats, bias: Floats) -> str:
+    """``features (n, d, h, w)`` → ``(n, k, h, w)``: each vector times weight ``(d, k)`` plus bias ``(k,)``."""
+    kernel = build.constant(np.ascontiguousarray(weight.T[:, :, None, None], np.float32))
+    return build.op("Conv", features, kernel, build.constant(np.asarray(bias, np.float32)), kernel_shape=[1, 1])
+
+
+def _vectors(network: Network, image: Image) -> NDArray[np.float16]:
+    features = network.run({"images": image[None]}, ["features"])[0][0]
+    return features.reshape(len(features), -1).T.astype(np.float16)
+
+
+def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    height, width = (side // STRIDE for side in mask.shape)
+    return mask.reshape(height, STRIDE, width, STRIDE).mean((1, 3))
+
+
+def _share(wanted: int, images: int) -> int:
+    return min(_MOST, max(1, -(-wanted // max(images, 1))))

@@ -1,0 +1,113 @@
+"""The anomaly scorer of a bundle on one image: how little it looks like the good images it was fitted on."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from millscale.core.errors import ModelError
+from millscale.core.types import Boxes, Image
+from millscale.data.masks import boxes_of_mask
+from millscale.imaging.preprocess import Geometry, Preprocess
+from millscale.metrics.false_alarms import FalseAlarmThreshold, threshold_for
+from millscale.runtime.network import Network
+
+SHARE = 0.01
+"""Of an image's patches, the worst that its score is the mean of."""
+NORMAL = "normal.npy"
+"""Held-out good images: ``(N, 2)`` float64, raw score and number of its group."""
+
+
+@dataclass(frozen=True, eq=False)
+class Anomaly:
+    """What the scorer says of one image.
+
+    Attributes:
+        raw: score, 0 or more, higher is worse, without a bound.
+        patches: ``(h', w')`` raw map, one value for each patch.
+        geometry: where the original image lies in the scorer's input.
+        size: (height, width) of the original.
+        working: (height, width) of the scorer's input.
+    """
+
+    raw: float
+    patches: NDArray[np.float32]
+    geometry: Geometry
+    size: tuple[int, int]
+    working: tuple[int, int]
+
+    def map(self) -> NDArray[np.float32]:
+        """``(H, W)`` raw map at the original's resolution, bilinear between patches."""
+        return _resized(self.patches, self.size)
+
+    def regions(self, threshold: float, class_id: int) -> Boxes:
+        """Boxes around the connected parts of the map from the threshold up; the score is the highest inside."""
+        working = _resized(self.patches, self.working)
+        xyxy = boxes_of_mask(working >= threshold)
+        inside = [working[top:bottom, left:right] for left, top, right, bottom in xyxy.astype(int)]
+        score = np.array([squashed(float(part.max()), threshold) for part in inside], np.float32)
+        found = self.geometry.to_original(xyxy)
+        return Boxes(found, np.full(len(found), class_id, np.int64), score)
+
+
+class Scorer:
+    """An anomaly scorer ready to run; safe to share between threads.
+
+    Args:
+        network: ``images (n, h, w, 3)`` uint8 → ``map (n, h', w')``.
+        preprocess: brings an image to the network's input.
+
+    Raises:
+        ModelError: the network has other inputs or outputs.
+    """
+
+    def __init__(self, network: Network, preprocess: Preprocess) -> None:
+        if "map" not in network.outputs or network.inputs != ["images"]:
+            raise ModelError(
+                f"{network.name}: expected input images and output map, found {network.inputs} and "
+                f"{network.outputs}. Train the bundle anew."
+            )
+        self._network, self._preprocess = network, preprocess
+
+    def score(self, image: Image) -> Anomaly:
+        """Score an image ``(H, W, 3)`` or ``(H, W)``.
+
+        Raises:
+            ModelError: the network gives no finite map.
+        """
+        tensor, geometry = self._preprocess.apply(image)
+        patches = self._network.run({"images": tensor[None]}, ["map"])[0]
+        # A comparison with NaN is false, so that a NaN would make the verdict "pass".
+        if patches.ndim != 3 or len(patches) != 1 or not patches.size or not np.isfinite(patches).all():
+            raise ModelError(
+                f"{self._network.name}: expected a finite map, found one of shape {patches.shape}. Train the bundle anew."
+            )
+        return Anomaly(raw_score(patches[0]), patches[0], geometry, image.shape[:2], tensor.shape[:2])
+
+
+def raw_score(patches: NDArray[np.float32]) -> float:
+    """Mean of the worst ``SHARE`` of the patches, at least of one."""
+    count = max(1, int(np.ceil(SHARE * patches.size)))
+    return float(np.sort(patches, axis=None)[-count:].mean(dtype=np.float64))
+
+
+def squashed(raw: float, threshold: float) -> float:
+    """A raw score in [0, 1): the threshold stands at one half."""
+    return raw / (raw + threshold)
+
+
+def rethreshold(normal: bytes, rate: float) -> FalseAlarmThreshold:
+    """The threshold of another false-alarm rate, from the bundle's held-out good images.
+
+    Raises:
+        UsageError: a rate that is no share.
+    """
+    scores = np.load(BytesIO(normal), allow_pickle=False)
+    return threshold_for(scores[:, 0], scores[:, 1].astype(np.int64), rate)
+
+
+def _resized(patches: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    image = PIL.Image.fromarray(np.ascontiguousarray(patches, np.float32))
+    return np.asarray(image.resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR))
