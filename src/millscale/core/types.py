@@ -54,6 +54,24 @@ class Boxes:
         return len(self.xyxy)
 
 
+@dataclass(frozen=True)
+class Novelty:
+    """How unlike the training images an image is.
+
+    Attributes:
+        ratio: its distance from them over the limit; more than 1 is unknown.
+        nearest: index of the nearest class.
+    """
+
+    ratio: float
+    nearest: int
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the classifier's answer means nothing here."""
+        return not self.ratio <= 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of one image, before any decision.
@@ -63,12 +81,14 @@ class Prediction:
         probs: ``(C,)`` float32 over the bundle's class names, summing to 1; None without a classifier.
         boxes: located defects, in pixels of the original image; None without a detector.
         anomaly_map: ``(H, W)`` float32 in [0, 1], original image size; None without an anomaly scorer.
+        novelty: how unlike the classifier's training images it is; None without a guard.
     """
 
     score: float
     probs: NDArray[np.float32] | None = None
     boxes: Boxes | None = None
     anomaly_map: NDArray[np.float32] | None = None
+    novelty: Novelty | None = None
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,23 @@ class Calibration(_Strict):
     fitted_on: str
 
 
+class OpenSet(_Strict):
+    """How the classifier knows what it does not know: `runtime.openset.Guard` and its limits.
+
+    Attributes:
+        files: the guard's arrays: means, metric within classes, metric of all.
+        limits: of the relative and of the plain distance; beyond either, an image is unknown.
+        asked: share of known images that may be called unknown.
+        measured: that share of images held out, the limits set without them.
+    """
+
+    method: Literal["relative_mahalanobis"] = "relative_mahalanobis"
+    files: tuple[MemberName, MemberName, MemberName]
+    limits: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    asked: Probability
+    measured: Probability
+
+
 class Golden(_Strict):
     """An image that travels with the bundle and the answer it must give.
 
@@ -138,6 +155,7 @@ class Card(_Strict):
         conformal: miscoverage → threshold on ``1 - p``: a class is in the set where ``1 - p <= threshold``.
         metrics: as ``evaluate --json`` writes them, measured on ``protocol``.
         fusion: needed exactly where there are several detectors.
+        openset: of a classifier with a guard; older bundles have none.
         sha256: of every other member, hexadecimal.
     """
 
@@ -153,6 +171,7 @@ class Card(_Strict):
     conformal: dict[str, float] = {}
     golden: Golden
     fusion: Fusion | None = None
+    openset: OpenSet | None = None
     protocol: str
     metrics: dict[str, Any]
     dataset: dict[str, Any]
@@ -210,6 +229,8 @@ class Card(_Strict):
             raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
         if self.classifier and len(self.classes) < 2:
             raise ValueError(f"expected at least 2 classes with a classifier, found {self.classes}")
+        if self.openset and not self.classifier:
+            raise ValueError("expected openset only with a classifier, found it with none")
         weights = len(self.fusion.weights) if self.fusion else 0
         if weights != (len(self.detectors) if len(self.detectors) > 1 else 0):
             raise ValueError(f"expected fusion with a weight for each of several detectors, found {weights} weights")
