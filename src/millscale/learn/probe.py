@@ -23,7 +23,7 @@ from millscale.learn.loop import (
     HeadSearch,
     cross_validate,
 )
-from millscale.learn.openset import Guarded, guarded, held_out
+from millscale.learn.openset import Guarded, fit_guard, guarded, unmeasured
 from millscale.learn.recipe import Task, Trained
 from millscale.metrics.predictions import Neighbours
 
@@ -117,12 +117,12 @@ def _reference(features: Features, head: LinearHead, views: int) -> NDArray[np.f
 
 def _guarded(search: HeadSearch) -> Guarded | None:
     """The guard of all images, and each image's distance from the guard of the other folds."""
-    distances = np.full((len(search.targets), 2), np.nan)
+    distances = unmeasured(len(search.targets), search.classes)
     for fold in np.unique(search.folds):
         rows = np.flatnonzero(search.folds == fold)
         features = search.features.rows(rows.tolist(), views=search.views)
-        distances[rows] = held_out(search.moments((fold,)), features, search.targets[rows])
-    return guarded(search.moments(()), distances)
+        distances.relative[rows], distances.plain[rows] = fit_guard(search.moments((fold,))).distances(features)
+    return guarded(search.moments(()), distances, search.targets)
 
 
 def _nearest(task: Task, features: Features, probs: NDArray[np.float64], views: int) -> Neighbours | None:

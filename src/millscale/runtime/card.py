@@ -120,14 +120,16 @@ class OpenSet(_Strict):
 
     Attributes:
         files: the guard's arrays: means, metric within classes, metric of all.
-        limits: of the relative and of the plain distance; beyond either, an image is unknown.
+        limits: class name → limit of the relative distance from it; beyond that of every class, an image is unknown.
+        farthest: limit of the plain distance from the nearest class; beyond it, an image is unknown as well.
         asked: share of known images that may be called unknown.
         measured: that share of images held out, the limits set without them.
     """
 
     method: Literal["relative_mahalanobis"] = "relative_mahalanobis"
     files: tuple[MemberName, MemberName, MemberName]
-    limits: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    limits: dict[str, Annotated[float, Field(gt=0)]]
+    farthest: float = Field(gt=0)
     asked: Probability
     measured: Probability
 
@@ -229,8 +231,8 @@ class Card(_Strict):
             raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
         if self.classifier and len(self.classes) < 2:
             raise ValueError(f"expected at least 2 classes with a classifier, found {self.classes}")
-        if self.openset and not self.classifier:
-            raise ValueError("expected openset only with a classifier, found it with none")
+        if self.openset and not (self.classifier and set(self.openset.limits) == set(self.classes)):
+            raise ValueError("expected openset only with a classifier, and a limit of each class")
         weights = len(self.fusion.weights) if self.fusion else 0
         if weights != (len(self.detectors) if len(self.detectors) > 1 else 0):
             raise ValueError(f"expected fusion with a weight for each of several detectors, found {weights} weights")

@@ -5,9 +5,10 @@ an image is from the nearest class than from metal in general. That is blind in 
 differ, so that the plain distance has a limit too, the largest of any training image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,13 @@ FILES = ("guard_means.npy", "guard_within.npy", "guard_total.npy")
 """Members of a bundle, in the order of `Guard`'s arrays."""
 
 
+class Distances(NamedTuple):
+    """``(n, C)`` relative and plain distances of images from each class."""
+
+    relative: NDArray[np.float64]
+    plain: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False)
 class Guard:
     """Two metrics of feature space, low rank so that they stay small.
@@ -29,34 +37,30 @@ class Guard:
     small ones, less what that overstates the leading ones by.
 
     Attributes:
-        means: ``(1 + C, d)``: of all training images, then of each class.
+        means: ``(1 + C, d)``: of all training images, then of each class; NaN of a class without any.
         within: ``(d, 1 + r)``, the metric of the spread within the classes.
         total: ``(d, 1 + r)``, the metric of the spread of all images.
-        limits: of the relative and of the plain distance.
     """
 
     means: Floats
     within: Floats
     total: Floats
-    limits: tuple[float, float] = (1.0, 1.0)
 
-    def distances(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """How far images are from all that is known.
+    def distances(self, features: Floats) -> Distances:
+        """How far images ``(n, d)`` are from each class; infinitely far from one without images."""
+        x, means = np.asarray(features, np.float64), np.asarray(self.means, np.float64)
+        plain = np.stack([_squared(x - mean, self.within) for mean in means[1:]], 1)
+        plain[:, np.isnan(means[1:]).any(1)] = np.inf
+        relative = np.maximum(plain - _squared(x - means[0], self.total)[:, None], 0.0)
+        return Distances(np.sqrt(relative), np.sqrt(plain))
+
+    def novelty(self, features: Floats, limits: Sequence[float], farthest: float) -> Novelty:
+        """Of the features ``(d,)`` of one image.
 
         Args:
-            features: ``(n, d)``.
-
-        Returns:
-            ``(n, 2)`` the relative and the plain distance from the nearest class, and ``(n,)`` which class it is.
-        """
-        x, means = np.asarray(features, np.float64), np.asarray(self.means, np.float64)
-        near = np.stack([_squared(x - mean, self.within) for mean in means[1:]], 1)
-        least = near.min(1)
-        relative = np.maximum(least - _squared(x - means[0], self.total), 0.0)
-        return np.sqrt(np.stack([relative, least], 1)), near.argmin(1)
-
-    def novelty(self, features: Floats) -> Novelty:
-        """Of the features ``(d,)`` of one image.
+            features: as the classifier gives them.
+            limits: of the relative distance from each class.
+            farthest: limit of the plain distance from the nearest.
 
         Raises:
             ModelError: features of another length, or not finite.
@@ -65,8 +69,8 @@ class Guard:
             raise ModelError(
                 f"Guard: expected {self.means.shape[1]} finite features, found {features.shape}. Train the bundle anew."
             )
-        distances, nearest = self.distances(features[None])
-        return Novelty(float((distances[0] / np.asarray(self.limits)).max()), int(nearest[0]))
+        found = self.distances(features[None])
+        return Novelty(float(ratios(found, limits, farthest)[0]), int((found.relative[0] / limits).argmin()))
 
     def members(self) -> dict[str, bytes]:
         """Its arrays as members of a bundle."""
@@ -76,6 +80,12 @@ class Guard:
             np.save(buffer, array, allow_pickle=False)
             result[name] = buffer.getvalue()
         return result
+
+
+def ratios(distances: Distances, limits: Sequence[float] | Floats, farthest: float) -> NDArray[np.float64]:
+    """``(n,)`` of each image, the larger of its two distances over their limits; more than 1 is unknown."""
+    relative, plain = distances
+    return np.asarray(np.maximum((relative / np.asarray(limits)).min(1), plain.min(1) / farthest))
 
 
 def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> Guard:
@@ -98,7 +108,7 @@ def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> 
             f"Guard: expected finite float arrays ({1 + classes}, d), (d, 1 + r) and (d, 1 + r), found {found}. "
             "Copy the bundle again, or train it anew."
         )
-    return Guard(means, within, total, openset.limits)
+    return Guard(means, within, total)
 
 
 def _squared(x: NDArray[np.float64], metric: Floats) -> NDArray[np.float64]:

@@ -114,7 +114,7 @@ def bundle_of(
     }
     members = {"classifier.onnx": trained.graph, GOLDEN: golden}
     if trained.guarded:
-        openset = calibrate(trained.guarded, task.folds, config.unknown_rate)
+        openset = calibrate(trained.guarded, task.targets, task.folds, task.manifest.classes, config.unknown_rate)
         card |= {"openset": openset.model_dump(), "metrics": {**metrics.to_json(), "unknown_rate": openset.measured}}
         members |= trained.guarded.guard.members()
     return bundle_with(card, members, task, config, trained, protocol)
