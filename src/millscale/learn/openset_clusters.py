@@ -11,7 +11,7 @@ def clusters(features: NDArray[np.floating], most: int = 10) -> NDArray[np.int64
 
     Args:
         features: ``(n, d)``, as `Inspector.features` gives them.
-        most: clusters that are tried.
+        most: clusters that are tried, from two on: a single kind is split, too.
 
     Returns:
         ``(n,)`` cluster indices, the largest cluster first; all 0 where there are fewer than four images.
