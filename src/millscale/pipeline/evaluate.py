@@ -194,7 +194,8 @@ def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
     if unknown:
         raise DataError(
             f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found "
-            f"{', '.join(unknown)}. Rename those folders, leave them out, or train a bundle on these images."
+            f"{', '.join(unknown)}. Rename those folders, leave them out, train a bundle on these images, or judge a "
+            "bundle with a guard by them (--unknown-classes)."
         )
 
 
