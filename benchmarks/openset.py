@@ -6,7 +6,6 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 import millscale as ms
 from benchmarks.table import Table, data_folder
@@ -15,10 +14,11 @@ from millscale.features.backbone import open_backbones
 from millscale.features.extract import averaged, extract
 from millscale.features.working_size import fitting
 from millscale.imaging.preprocess import Preprocess
-from millscale.learn.heads import Moments, fit_lda, fold_moments
-from millscale.learn.openset import Guarded, calibrate, fit_guard, fit_limits, unmeasured
+from millscale.learn.calibrate import calibrated, fit_temperature
+from millscale.learn.heads import LinearHead, Moments, fit_lda, fold_moments
+from millscale.learn.openset import Guarded, HeldOut, calibrate, fit_guard, fit_limits, unmeasured
 from millscale.metrics.openset import accepted, auroc
-from millscale.runtime.openset import Distances, Guard, ratios
+from millscale.runtime.openset import Distances, Guard, doubts, ratios
 
 BACKBONE = "millscale_s"
 RUNS = (("neu-cls", 8), ("neu-cls", 4), ("x-sdd", 8))
@@ -32,10 +32,9 @@ NOTES = (
     "FPR95: share of the unknown that is accepted where 95 % of the known are.",
     f"Called unknown: at the limits set from the other folds, for {ASKED:.0%} of known images.",
     "Softmax: 1 less the highest probability of the linear head, on the same features.",
-    (
-        "Shrinkage 0.7 and limits half-way to each class's own spread, for all. Chosen on NEU's other classes alone, "
-        "each of them in turn taken for unknown, they come out at 0.7 to 0.9 (25 cases of 30) and 0.25 to 0.75 (all)."
-    ),
+    "The same for all: shrinkage 0.7, limits half-way to each class's spread, doubt weighing as much as distance.",
+    "Chosen on NEU's other classes, each in turn taken for unknown: 0.7 to 0.9 (25 of 30), 0.25 to 0.75 of the way.",
+    "At half or twice the weight of doubt the mean AUROC stays above 0.993 (NEU) and 0.984 (X-SDD).",
     f"{BACKBONE} saw X-SDD images (never their labels) when it was distilled, and no NEU image.",
     f"Of the magnetic tile every {EVERY}th image.",
 )
@@ -76,20 +75,22 @@ def _features(images: Manifest, preprocess: Preprocess, views: int) -> NDArray[n
 
 @dataclass(frozen=True)
 class Judge:
-    """Of each fold the guard of the other four, and how far its images are from that.
+    """Of each fold the guard and the head of the other four, and what they say of its images.
 
     Attributes:
-        vectors: ``(N, v, d)`` features of the images of known classes.
-        moments: of all folds but each.
+        vectors: ``(N, d)`` features of the images of known classes.
+        logits: ``(N, C)``.
+        total: moments of all folds.
     """
 
     vectors: NDArray[np.float32]
     targets: NDArray[np.int64]
     folds: NDArray[np.int64]
-    moments: list[Moments]
-    total: Moments
     guards: list[Guard]
+    heads: list[LinearHead]
     distances: Distances
+    logits: NDArray[np.float64]
+    total: Moments
 
     @classmethod
     def of(
@@ -97,31 +98,32 @@ class Judge:
     ) -> "Judge":
         labels = np.array([record.label for record in images.records])
         rows = np.isin(labels, known)
-        x, fold, targets = vectors[rows], folds[rows], np.array([known.index(name) for name in labels[rows]])
-        moments = fold_moments([x], targets, fold, len(known))
-        total, distances = sum(moments[1:], start=moments[0]), unmeasured(len(targets), len(known))
-        parts = [total - part for part in moments]
-        guards = [fit_guard(part) for part in parts]
-        for k, guard in enumerate(guards):
-            distances.relative[fold == k], distances.plain[fold == k] = guard.distances(x[fold == k, 0])
-        return cls(x, targets, fold, parts, total, guards, distances)
+        x, fold, targets = vectors[rows, 0], folds[rows], np.array([known.index(name) for name in labels[rows]])
+        moments = fold_moments([vectors[rows]], targets, fold, len(known))
+        total = sum(moments[1:], start=moments[0])
+        guards = [fit_guard(total - part) for part in moments]
+        heads = [fit_lda(total - part, 0.1) for part in moments]
+        distances, logits = unmeasured(len(targets), len(known)), np.zeros((len(targets), len(known)))
+        for k, (guard, head) in enumerate(zip(guards, heads, strict=True)):
+            distances.relative[fold == k], distances.plain[fold == k] = guard.distances(x[fold == k])
+            logits[fold == k] = head.logits(x[fold == k])
+        return cls(x, targets, fold, guards, heads, distances, logits, total)
 
     def told_apart(self, strange: NDArray[np.float32], fold: int) -> list[float]:
         """AUROC, FPR95, share called unknown and AUROC of softmax, by a guard and limits that know not this fold."""
-        own = self.folds == fold
-        rest = Distances(self.distances.relative[~own], self.distances.plain[~own])
-        limits = fit_limits(rest, self.targets[~own], ASKED)
-        near = ratios(Distances(self.distances.relative[own], self.distances.plain[own]), *limits)
-        far = ratios(self.guards[fold].distances(strange), *limits)
-        head = fit_lda(self.moments[fold], 0.1)
-        unsure = [_doubt(head.logits(part)) for part in (self.vectors[own, 0], strange)]
-        return [auroc(near, far), accepted(near, far), float((far > 1).mean()), auroc(*unsure)]
-
-
-def _doubt(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logarithm of 1 less the highest probability, which would be rounded to 0."""
-    order = np.sort(logits, axis=1)
-    return logsumexp(order[:, :-1], axis=1) - logsumexp(order, axis=1)
+        own, rest = self.folds == fold, self.folds != fold
+        temperature = fit_temperature(self.logits[rest], self.targets[rest])
+        probs = calibrated(self.logits, temperature)
+        limits = fit_limits(self.distances.rows(rest), probs[rest], self.targets[rest], ASKED)
+        other = calibrated(self.heads[fold].logits(strange), temperature)
+        near = ratios(self.distances.rows(own), probs[own], limits)
+        far = ratios(self.guards[fold].distances(strange), other, limits)
+        return [
+            auroc(near, far),
+            accepted(near, far),
+            float((far > 1).mean()),
+            auroc(doubts(probs[own]), doubts(other)),
+        ]
 
 
 def _left_out(images: Manifest, vectors: NDArray[np.float32], folds: NDArray[np.int64], left: str) -> list[float]:
@@ -134,16 +136,20 @@ def _left_out(images: Manifest, vectors: NDArray[np.float32], folds: NDArray[np.
 def _others(table: Table, images: Manifest, vectors: NDArray[np.float32], folds: NDArray[np.int64], views: int) -> None:
     """Other metals shown to the guard of all classes; images held out beside them."""
     judge = Judge.of(images, vectors, folds, images.classes)
-    guard = fit_guard(judge.total)
-    openset = calibrate(Guarded(guard, judge.distances), judge.targets, folds, images.classes, ASKED)
-    limits = list(openset.limits.values()), openset.farthest
-    near = ratios(judge.distances, *limits)
+    temperature = fit_temperature(judge.logits, judge.targets)
+    probs = calibrated(judge.logits, temperature)
+    guard, head = fit_guard(judge.total), fit_lda(judge.total, 0.1)
+    held_out = HeldOut(probs, judge.targets, folds)
+    openset = calibrate(Guarded(guard, judge.distances), held_out, images.classes, ASKED)
+    limits = fit_limits(judge.distances, probs, judge.targets, ASKED)
+    near = ratios(judge.distances, probs, limits)
     table.add("neu-cls", views, "all classes known, held out", "–", "–", f"{openset.measured:.1%}", "–")
     for data in OTHERS:
         other = ms.read(data_folder(data))
         if data == "magnetic-tile":
             other = other.select(islice(other.ids, 0, None, EVERY))
-        far = ratios(guard.distances(_features(other, fitting(images), views)[:, 0]), *limits)
+        strange = _features(other, fitting(images), views)[:, 0]
+        far = ratios(guard.distances(strange), calibrated(head.logits(strange), temperature), limits)
         figures = f"{auroc(near, far):.4f}", f"{accepted(near, far):.1%}", f"{(far > 1).mean():.1%}"
         table.add("neu-cls", views, f"{len(other)} images of {data}", *figures, "–")
 

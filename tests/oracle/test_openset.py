@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from millscale.learn.openset import SHRINKAGE, fit_guard, fit_limits, moments_of
 from millscale.metrics.openset import accepted, auroc
-from millscale.runtime.openset import Distances
+from millscale.runtime.openset import Distances, ratios
 
 
 def clouds(seed, classes, n=200, d=10):
@@ -57,17 +57,25 @@ def test_a_class_without_images_is_infinitely_far():
     np.testing.assert_allclose(relative[:, [0, 2]], others.relative)
 
 
-def test_limits_are_those_worked_out_step_by_step():
+def test_limits_and_ratios_are_those_worked_out_step_by_step():
     rng = np.random.default_rng(1)
     targets = np.repeat([0, 1, 2], 40)
     relative = rng.uniform(20, 30, (120, 3))
     relative[np.arange(120), targets] = rng.uniform(1, 2, 120) * np.array([1.0, 2.0, 4.0])[targets]
     plain = relative + 5
-    limits, farthest = fit_limits(Distances(relative, plain), targets, 0.1)
+    probs = rng.dirichlet([9.0, 1.0, 1.0], 120)
+    limits = fit_limits(Distances(relative, plain), probs, targets, 0.1)
     widths = [np.quantile(relative[targets == c, c], 0.95) for c in range(3)]
-    scaled = sorted(min(relative[i, c] / widths[c] ** 0.5 for c in range(3)) for i in range(120))
-    np.testing.assert_allclose(limits, [scaled[108] * width**0.5 for width in widths])  # 109 of 120: ⌈121 · .9⌉
-    assert farthest == max(min(row) for row in plain)
+    near = [min(relative[i, c] / widths[c] ** 0.5 for c in range(3)) for i in range(120)]
+    doubt = [np.log(1 - max(row)) for row in probs]
+    power = np.std(np.log(near)) / np.std(doubt)
+    raised = [a * max(1.0, np.exp(d - np.median(doubt))) ** power for a, d in zip(near, doubt, strict=True)]
+    expected = sorted(raised)[108]  # 109 of 120: ⌈121 · .9⌉
+    np.testing.assert_allclose(limits.relative, [expected * width**0.5 for width in widths])
+    assert limits.farthest == max(min(row) for row in plain)
+    assert (limits.usual, limits.power) == (pytest.approx(np.median(doubt)), pytest.approx(power))
+    far = [max(one / expected, min(row) / limits.farthest) for one, row in zip(raised, plain, strict=True)]
+    np.testing.assert_allclose(ratios(Distances(relative, plain), probs, limits), far)
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -10,7 +10,9 @@ import millscale as ms
 from millscale.features.backbone import open_backbones
 from millscale.features.extract import averaged, extract
 from millscale.imaging.preprocess import Preprocess
-from millscale.learn.openset import fit_guard, fit_limits, moments_of, unmeasured
+from millscale.learn.calibrate import calibrated, fit_temperature
+from millscale.learn.heads import fit_lda, fold_moments
+from millscale.learn.openset import fit_guard, fit_limits, unmeasured
 from millscale.metrics.openset import accepted, auroc
 from millscale.runtime.openset import ratios
 
@@ -42,15 +44,22 @@ def neu():
 
 
 def judged(features, targets, folds, asked):
-    """Guard and limits by all images, and the ratios of the known ones held out."""
-    distances = unmeasured(len(targets), int(targets.max()) + 1)
-    for fold in range(FOLDS):
-        own = folds == fold
-        guard = fit_guard(moments_of(features[~own, 0], targets[~own], distances.relative.shape[1]))
-        distances.relative[own], distances.plain[own] = guard.distances(features[own, 0])
-    limits = fit_limits(distances, targets, asked)
-    guard = fit_guard(moments_of(features[:, 0], targets, distances.relative.shape[1]))
-    return guard, limits, ratios(distances, *limits)
+    """What gives the ratios of strange features, by all images, and the ratios of the known ones held out."""
+    x, classes = features[:, 0], int(targets.max()) + 1
+    moments = fold_moments([features], targets, folds, classes)
+    total = sum(moments[1:], start=moments[0])
+    distances, logits = unmeasured(len(targets), classes), np.zeros((len(targets), classes))
+    for own, part in ((folds == fold, total - moments[fold]) for fold in range(FOLDS)):
+        distances.relative[own], distances.plain[own] = fit_guard(part).distances(x[own])
+        logits[own] = fit_lda(part, 0.1).logits(x[own])
+    temperature = fit_temperature(logits, targets)
+    probs = calibrated(logits, temperature)
+    limits, guard, head = fit_limits(distances, probs, targets, asked), fit_guard(total), fit_lda(total, 0.1)
+
+    def of(strange):
+        return ratios(guard.distances(strange), calibrated(head.logits(strange), temperature), limits)
+
+    return of, ratios(distances, probs, limits)
 
 
 def test_a_class_left_out_is_told_from_the_others(neu):
@@ -59,8 +68,8 @@ def test_a_class_left_out_is_told_from_the_others(neu):
     for left in range(6):
         known = targets != left
         names = targets[known] - (targets[known] > left)
-        guard, limits, near = judged(features[known], names, folds[known], 0.05)
-        far = ratios(guard.distances(features[~known, 0]), *limits)
+        of, near = judged(features[known], names, folds[known], 0.05)
+        far = of(features[~known, 0])
         found.append((auroc(near, far), accepted(near, far)))
     areas, shares = np.array(found).T
     assert areas.mean() >= 0.96
@@ -69,8 +78,8 @@ def test_a_class_left_out_is_told_from_the_others(neu):
 
 
 def test_other_metals_are_unknown(neu):
-    guard, limits, near = judged(*neu, 0.02)
+    of, near = judged(*neu, 0.02)
     assert (near > 1).mean() <= 0.02
     for name, step in (("x-sdd", 45), ("magnetic-tile", 90)):
-        far = ratios(guard.distances(features_of(thinned(name, step))[:, 0]), *limits)
+        far = of(features_of(thinned(name, step))[:, 0])
         assert (far > 1).mean() >= 0.9

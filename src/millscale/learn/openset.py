@@ -6,14 +6,15 @@ in turn, shrinkage of 0.5 to 0.9 is much alike (benchmarks/results/openset.md).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millscale.learn.heads import Moments, fold_moments
 from millscale.runtime.card import OpenSet
-from millscale.runtime.openset import FILES, Distances, Guard, ratios
+from millscale.runtime.openset import FILES, Distances, Guard, Limits, doubts, ratios
 
 Floats = NDArray[np.float64]
 SHRINKAGE = 0.7
@@ -40,6 +41,14 @@ class Guarded:
 
     guard: Guard
     distances: Distances
+
+
+class HeldOut(NamedTuple):
+    """Of N images ``(N, C)`` probabilities by a classifier that did not see them, ``(N,)`` class indices and folds."""
+
+    probs: Floats
+    targets: NDArray[np.int64]
+    folds: NDArray[np.int64]
 
 
 def unmeasured(images: int, classes: int) -> Distances:
@@ -78,47 +87,49 @@ def fit_guard(moments: Moments) -> Guard:
     )
 
 
-def calibrate(
-    guarded: Guarded, targets: NDArray[np.int64], folds: NDArray[np.int64], classes: Sequence[str], asked: float
-) -> OpenSet:
+def calibrate(guarded: Guarded, held_out: HeldOut, classes: Sequence[str], asked: float) -> OpenSet:
     """The limits at which a known image is called unknown that rarely.
 
     ``measured`` sets them by all folds but one and counts in that one.
 
     Args:
         guarded: with the distances of at least one image.
-        targets: ``(N,)`` class indices.
-        folds: ``(N,)`` fold of each image.
+        held_out: the rest of what is known of the images.
         classes: C names.
         asked: the rate, in (0, 1).
     """
-    judged = _judged(guarded.distances, targets)
-    distances, targets, folds = _rows(guarded.distances, judged), targets[judged], folds[judged]
+    judged = _judged(guarded.distances, held_out.targets)
+    distances, probs = guarded.distances.rows(judged), held_out.probs[judged]
+    targets, folds = held_out.targets[judged], held_out.folds[judged]
     wrong = 0
     for fold in np.unique(folds):
         own = folds == fold
         # Of a single fold, its limits are its own.
         rest = own if own.all() else ~own
-        limits = fit_limits(_rows(distances, rest), targets[rest], asked)
-        wrong += int((ratios(_rows(distances, own), *limits) > 1).sum())
-    relative, farthest = fit_limits(distances, targets, asked)
+        limits = fit_limits(distances.rows(rest), probs[rest], targets[rest], asked)
+        wrong += int((ratios(distances.rows(own), probs[own], limits) > 1).sum())
+    limits = fit_limits(distances, probs, targets, asked)
     return OpenSet(
         files=FILES,
-        limits=dict(zip(classes, relative.tolist(), strict=True)),
-        farthest=farthest,
+        limits=dict(zip(classes, limits.relative.tolist(), strict=True)),
+        farthest=limits.farthest,
+        usual_doubt=limits.usual,
+        power=limits.power,
         asked=asked,
         measured=wrong / len(targets),
     )
 
 
-def fit_limits(distances: Distances, targets: NDArray[np.int64], asked: float) -> tuple[Floats, float]:
-    """The limits ``(C,)`` of the relative distances, and that of the plain distance: the largest there is.
+def fit_limits(distances: Distances, probs: Floats, targets: NDArray[np.int64], asked: float) -> Limits:
+    """The limits by images held out; that of the plain distance is the largest there is.
 
     A class that spreads wide has a wide limit, but less so than it spreads, the geometric mean of its own and the
-    common one; all together are as wide as the conformal quantile asks.
+    common one. The power gives doubt as much weight as distance: both logarithms have one deviation. All together are
+    as wide as the conformal quantile asks.
 
     Args:
-        distances: ``(n, C)`` of held-out images, finite from their own class.
+        distances: of ``n`` held-out images, finite from their own class.
+        probs: ``(n, C)`` of a classifier that did not see them.
         targets: ``(n,)`` class indices.
         asked: share of known images called unknown.
     """
@@ -127,18 +138,19 @@ def fit_limits(distances: Distances, targets: NDArray[np.int64], asked: float) -
     common = float(np.quantile(own, _SPREAD))
     spread = [np.quantile(own[targets == c], _SPREAD) if (targets == c).any() else common for c in range(classes)]
     scale = np.sqrt(np.maximum(spread, max(0.1 * common, 1e-6)))
+    near, doubt = (distances.relative / scale).min(1), doubts(probs)
+    spread_of_doubt = float(doubt.std())
+    weight = float(np.log(np.maximum(near, max(1e-3 * float(np.median(near)), 1e-9))).std())
+    power = weight / spread_of_doubt if spread_of_doubt > 1e-6 else 0.0
+    free = Limits(scale, np.inf, float(np.median(doubt)), power)
     rank = min(math.ceil((n + 1) * (1.0 - asked)), n) - 1
-    limit = max(float(np.sort((distances.relative / scale).min(1))[rank]), 1e-6)
-    return limit * scale, max(float(distances.plain.min(1).max()), 1e-6)
+    limit = max(float(np.sort(ratios(distances, probs, free))[rank]), 1e-6)
+    return replace(free, relative=limit * scale, farthest=max(float(distances.plain.min(1).max()), 1e-6))
 
 
 def _judged(distances: Distances, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which images were held out from a guard that knew their class."""
     return np.asarray(np.isfinite(distances.relative[np.arange(len(targets)), targets]))
-
-
-def _rows(distances: Distances, rows: NDArray[np.bool_]) -> Distances:
-    return Distances(distances.relative[rows], distances.plain[rows])
 
 
 def _metric(covariance: Floats) -> NDArray[np.floating]:

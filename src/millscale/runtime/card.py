@@ -122,6 +122,8 @@ class OpenSet(_Strict):
         files: the guard's arrays: means, metric within classes, metric of all.
         limits: class name → limit of the relative distance from it; beyond that of every class, an image is unknown.
         farthest: limit of the plain distance from the nearest class; beyond it, an image is unknown as well.
+        usual_doubt: natural logarithm of 1 less the highest probability, of the usual image.
+        power: to which more doubt than usual is raised, and the relative distance multiplied by it.
         asked: share of known images that may be called unknown.
         measured: that share of images held out, the limits set without them.
     """
@@ -130,6 +132,8 @@ class OpenSet(_Strict):
     files: tuple[MemberName, MemberName, MemberName]
     limits: dict[str, Annotated[float, Field(gt=0)]]
     farthest: float = Field(gt=0)
+    usual_doubt: float = Field(le=0)
+    power: float = Field(ge=0)
     asked: Probability
     measured: Probability
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, ModelError, UsageError
-from millscale.core.types import Boxes, Image, Novelty, Prediction
+from millscale.core.types import Boxes, Image, Prediction
 from millscale.imaging.decode import decode_image, read_image
 from millscale.imaging.preprocess import Preprocess
 from millscale.runtime.bundle import Bundle, open_bundle
@@ -23,7 +23,7 @@ from millscale.runtime.decide import Verdict, counting, decide_boxes, decide_cla
 from millscale.runtime.fusion import fuse
 from millscale.runtime.locate import Locator, locator_of
 from millscale.runtime.network import DEFAULT_BACKEND, open_network
-from millscale.runtime.openset import read_guard
+from millscale.runtime.openset import Limits, read_guard
 
 PACKAGED_BUNDLE = "neu.millscale"
 
@@ -132,7 +132,11 @@ class Inspector:
         if self._classifier is not None:
             probs, features = self._classifier.classify(pixels)
             score = float(probs[[not good for good in self._good]].sum())
-            return Prediction(min(max(score, 0.0), 1.0), probs, boxes, novelty=self._novelty(features))
+            novelty = None
+            if self._guard is not None:
+                seen = np.zeros(0, np.float32) if features is None else features
+                novelty = self._guard.novelty(seen, probs, Limits.of(self.card))
+            return Prediction(min(max(score, 0.0), 1.0), probs, boxes, novelty=novelty)
         score = defect_score(boxes, self.card.classes, self.card.good_classes) if boxes is not None else 0.0
         return Prediction(score=score, boxes=boxes)
 
@@ -212,13 +216,6 @@ class Inspector:
         except DataError as error:
             return Inspection(path, None, None, _since(start), error)
         return Inspection(path, prediction, self.decide(prediction, costs), _since(start))
-
-    def _novelty(self, features: NDArray[np.float32] | None) -> Novelty | None:
-        openset = self.card.openset
-        if self._guard is None or openset is None:
-            return None
-        limits = [openset.limits[name] for name in self.card.classes]
-        return self._guard.novelty(np.zeros(0) if features is None else features, limits, openset.farthest)
 
     def _locate(self, pixels: Image) -> Boxes | None:
         found = [locator.locate(pixels) for locator in self._locators.values()]

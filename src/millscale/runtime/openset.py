@@ -1,11 +1,12 @@
 """Does a classifier know what it sees? The distance of an image's features from those it was trained on.
 
 Softmax always names a class. The guard measures the relative Mahalanobis distance (Ren et al. 2021): how much farther
-an image is from the nearest class than from metal in general. That is blind in directions in which the classes do not
-differ, so that the plain distance has a limit too, the largest of any training image.
+an image is from the nearest class than from metal in general; more so where softmax is in doubt. That is blind in
+directions in which the classes do not differ, so that the plain distance has a limit too, the largest of any training
+image.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import ModelError
 from millscale.core.types import Novelty
-from millscale.runtime.card import OpenSet
+from millscale.runtime.card import Card, OpenSet
 
 Floats = NDArray[np.floating]
 FILES = ("guard_means.npy", "guard_within.npy", "guard_total.npy")
@@ -27,6 +28,35 @@ class Distances(NamedTuple):
 
     relative: NDArray[np.float64]
     plain: NDArray[np.float64]
+
+    def rows(self, chosen: NDArray[np.bool_]) -> "Distances":
+        """Those of some images."""
+        return Distances(self.relative[chosen], self.plain[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Where the known ends.
+
+    Attributes:
+        relative: ``(C,)`` of the relative distance from each class.
+        farthest: of the plain distance from the nearest class.
+        usual: doubt of the usual image, see `doubts`.
+        power: by how much more doubt than usual makes an image farther.
+    """
+
+    relative: NDArray[np.float64]
+    farthest: float
+    usual: float
+    power: float
+
+    @classmethod
+    def of(cls, card: Card) -> "Limits":
+        """Those of a card that has a guard."""
+        assert card.openset is not None  # noqa: S101 - the caller has looked
+        openset = card.openset
+        relative = np.array([openset.limits[name] for name in card.classes])
+        return cls(relative, openset.farthest, openset.usual_doubt, openset.power)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +84,13 @@ class Guard:
         relative = np.maximum(plain - _squared(x - means[0], self.total)[:, None], 0.0)
         return Distances(np.sqrt(relative), np.sqrt(plain))
 
-    def novelty(self, features: Floats, limits: Sequence[float], farthest: float) -> Novelty:
-        """Of the features ``(d,)`` of one image.
+    def novelty(self, features: Floats, probs: Floats, limits: Limits) -> Novelty:
+        """Of one image.
 
         Args:
-            features: as the classifier gives them.
-            limits: of the relative distance from each class.
-            farthest: limit of the plain distance from the nearest.
+            features: ``(d,)`` as the classifier gives them.
+            probs: ``(C,)`` likewise.
+            limits: of this guard.
 
         Raises:
             ModelError: features of another length, or not finite.
@@ -70,7 +100,8 @@ class Guard:
                 f"Guard: expected {self.means.shape[1]} finite features, found {features.shape}. Train the bundle anew."
             )
         found = self.distances(features[None])
-        return Novelty(float(ratios(found, limits, farthest)[0]), int((found.relative[0] / limits).argmin()))
+        nearest = int((found.relative[0] / limits.relative).argmin())
+        return Novelty(float(ratios(found, probs[None], limits)[0]), nearest)
 
     def members(self) -> dict[str, bytes]:
         """Its arrays as members of a bundle."""
@@ -82,10 +113,21 @@ class Guard:
         return result
 
 
-def ratios(distances: Distances, limits: Sequence[float] | Floats, farthest: float) -> NDArray[np.float64]:
-    """``(n,)`` of each image, the larger of its two distances over their limits; more than 1 is unknown."""
-    relative, plain = distances
-    return np.asarray(np.maximum((relative / np.asarray(limits)).min(1), plain.min(1) / farthest))
+def doubts(probs: Floats) -> NDArray[np.float64]:
+    """``(n,)`` the logarithm of what ``(n, C)`` probabilities leave to all classes but the first."""
+    others = np.sort(np.asarray(probs, np.float64), axis=1)[:, :-1].sum(1)
+    return np.asarray(np.log(np.maximum(others, 1e-30)))
+
+
+def ratios(distances: Distances, probs: Floats, limits: Limits) -> NDArray[np.float64]:
+    """``(n,)`` of each image, the larger of its two distances over their limits; more than 1 is unknown.
+
+    Doubt makes an image farther, as in ViM (Wang et al. 2022) and NNGuide (Park et al. 2023); but to be sure makes it
+    no nearer, for softmax is surest of the farthest.
+    """
+    raised = np.exp(limits.power * np.maximum(doubts(probs) - limits.usual, 0.0))
+    near = (distances.relative / limits.relative).min(1)
+    return np.asarray(np.maximum(near * raised, distances.plain.min(1) / limits.farthest))
 
 
 def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> Guard:

@@ -8,19 +8,15 @@ import pytest
 from millscale.core.errors import ModelError, UsageError
 from millscale.core.types import Novelty, Prediction
 from millscale.runtime.bundle import Bundle, make_bundle, open_bundle
-from millscale.runtime.card import Card, Costs
+from millscale.runtime.card import Costs
 from millscale.runtime.inspector import Inspector
 from millscale.runtime.join import join
-from millscale.runtime.openset import FILES, read_guard
+from millscale.runtime.openset import FILES, Limits, read_guard
 
 
 @pytest.fixture(scope="module")
 def bundle(trained) -> Bundle:
     return open_bundle(trained.bundle)
-
-
-def limits_of(card: Card):
-    return [card.openset.limits[name] for name in card.classes], card.openset.farthest
 
 
 def test_a_trained_bundle_has_a_guard_and_says_how_often_it_errs(bundle):
@@ -38,11 +34,12 @@ def test_what_is_written_is_read_back(bundle, tmp_path):
 
 
 def test_the_inspector_gives_the_novelty_of_its_own_features(bundle, steel):
-    inspector, card = Inspector(bundle), bundle.card
-    guard = read_guard(bundle.members, card.openset, len(card.classes))
-    found = [inspector.inspect(record.path).novelty for record in steel.records[::9]]
-    assert found == [guard.novelty(inspector.features(r.path), *limits_of(card)) for r in steel.records[::9]]
-    assert not any(novelty.unknown for novelty in found)
+    inspector, limits = Inspector(bundle), Limits.of(bundle.card)
+    guard = read_guard(bundle.members, bundle.card.openset, 6)
+    for record in steel.records[::9]:
+        found = inspector.inspect(record.path)
+        assert found.novelty == guard.novelty(inspector.features(record.path), found.probs, limits)
+        assert not found.novelty.unknown
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +119,15 @@ def test_a_guard_of_other_features_than_the_networks_is_refused(bundle, steel):
 
 @pytest.mark.parametrize(
     "change",
-    [{"limits": {"crazing": 1.0}}, {"farthest": 0.0}, {"farthest": float("inf")}, {"method": "guess"}, {"more": 1}],
+    [
+        {"limits": {"crazing": 1.0}},
+        {"farthest": 0.0},
+        {"farthest": float("inf")},
+        {"usual_doubt": 0.1},
+        {"power": -1.0},
+        {"method": "guess"},
+        {"more": 1},
+    ],
 )
 def test_a_card_that_does_not_describe_a_guard_is_refused(bundle, change):
     card = bundle.card.model_dump(exclude={"sha256"})

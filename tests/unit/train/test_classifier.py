@@ -14,7 +14,7 @@ from torchvision import models  # noqa: E402
 
 from millscale.core.errors import DataError, ModelError  # noqa: E402
 from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
-from millscale.learn.openset import calibrate, fit_guard, moments_of  # noqa: E402
+from millscale.learn.openset import HeldOut, calibrate, fit_guard, moments_of  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.pipeline.recipes import finetune, scratch  # noqa: E402
 from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
@@ -172,4 +172,7 @@ def test_the_guard_is_that_of_the_graphs_own_features(task):
     assert_allclose(trained.guarded.guard.distances(features).plain, expected.plain, rtol=0.02)
     held_out = np.isfinite(trained.guarded.distances.relative).all(1)
     assert_array_equal(held_out, task.folds == 0)
-    assert calibrate(trained.guarded, task.targets, task.folds, task.manifest.classes, 0.1).asked == 0.1
+    assert (
+        calibrate(trained.guarded, HeldOut(trained.probs, task.targets, task.folds), ("bright", "dark"), 0.1).measured
+        <= 1
+    )

@@ -13,7 +13,7 @@ from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import decode_image
 from millscale.learn.calibrate import conformal_threshold
-from millscale.learn.openset import calibrate
+from millscale.learn.openset import HeldOut, calibrate
 from millscale.learn.recipe import Progress, Task, Trained
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
@@ -114,7 +114,8 @@ def bundle_of(
     }
     members = {"classifier.onnx": trained.graph, GOLDEN: golden}
     if trained.guarded:
-        openset = calibrate(trained.guarded, task.targets, task.folds, task.manifest.classes, config.unknown_rate)
+        held_out = HeldOut(trained.probs, task.targets, task.folds)
+        openset = calibrate(trained.guarded, held_out, task.manifest.classes, config.unknown_rate)
         card |= {"openset": openset.model_dump(), "metrics": {**metrics.to_json(), "unknown_rate": openset.measured}}
         members |= trained.guarded.guard.members()
     return bundle_with(card, members, task, config, trained, protocol)
