@@ -21,6 +21,9 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")
     ] = False,
+    unknown_classes: Annotated[
+        bool, typer.Option("--unknown-classes", help="Classes that the bundle does not know should be called unknown.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Judge a bundle on labelled images: numbers with intervals, pictures, report."""
@@ -40,6 +43,7 @@ def evaluate(
                 views=one_of("--views", views, get_args(Views)),
                 backend=backend,
                 skip_bad=skip_bad,
+                unknown_classes=unknown_classes,
                 progress=watch,
             )
         tell_all(result.problems)
@@ -54,6 +58,10 @@ def evaluate(
             say(line)
         for key, value in result.rates.items():
             say(f"  {key.replace('_', ' ')} {'undefined here' if value is None else format(value, '.2%')}")
+        for key, value in result.unknown.get("unknown_flagged", {}).items():
+            say(f"  {key}: {value:.1%} called unknown")
+        if result.unknown:
+            say(f"  unknown from known: AUROC {result.unknown['unknown_auroc']:.3f}")
         say(f"Report  {target / 'report.html'}")
 
 

@@ -1,5 +1,7 @@
 """``millscale inspect``."""
 
+import csv
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +14,7 @@ import typer
 from millscale.cli.output import emit, failing_clearly, say
 
 if TYPE_CHECKING:
-    from millscale.core.types import Boxes
+    from millscale.core.types import Boxes, Novelty
     from millscale.runtime.inspector import Inspection, Inspector
 
 _BUNDLE = ".millscale"
@@ -34,6 +36,9 @@ def inspect(
     draw: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write every image there with its boxes drawn on it.")
     ] = None,
+    collect: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy unknown images there, listed in unknown.csv.")
+    ] = None,
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="What runs the networks: onnxruntime or openvino.")
     ] = "onnxruntime",
@@ -52,6 +57,7 @@ def inspect(
             raise UsageError("Expected images to inspect, found only a bundle. Add files, folders or globs.")
         inspector = Inspector.open(bundle, backend=backend, tasks=("classify", "detect") if boxes else ("classify",))
         album = _Album(draw, inspector) if draw else None
+        rejects = _Rejects(collect, inspector) if collect else None
         counts = dict.fromkeys(("pass", "reject", "review", _UNREADABLE), 0)
         for found in inspector.inspect_files(image_paths(paths), costs=_costs(inspector, cost)):
             line = _line(found, inspector)
@@ -59,6 +65,8 @@ def inspect(
             _tell(line, inspector, as_json=as_json)
             if album:
                 album.add(found)
+            if rejects:
+                rejects.add(found)
         if not as_json:
             say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
         if counts[_UNREADABLE]:
@@ -80,8 +88,14 @@ def _line(found: "Inspection", inspector: "Inspector") -> dict[str, Any]:
         "boxes": _boxes(inspector.counting(found.prediction), inspector.card.classes),
         "reason": found.verdict.reason,
         "fault": found.prediction.fault,
+        **_novelty(found.prediction.novelty, inspector.card.classes),
         "milliseconds": round(found.milliseconds, 2),
     }
+
+
+def _novelty(novelty: "Novelty | None", classes: Sequence[str]) -> dict[str, Any]:
+    """Of a bundle with a guard: the distance over its limit, and the nearest class."""
+    return {} if novelty is None else {"novelty": round(novelty.ratio, 4), "nearest": classes[novelty.nearest]}
 
 
 def _boxes(boxes: "Boxes | None", classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -139,6 +153,40 @@ class _Album:
         # The ending keeps the drawing apart from the image itself, should the folder be the images' own.
         name = f"{unused_name(found.path.stem, self._names)}.boxes.png"
         draw_boxes(read_image(found.path), boxes, self._inspector.card.classes).save(self._folder / name)
+
+
+class _Rejects:
+    """A folder of copies of unknown images; those of one name in several folders are numbered.
+
+    Raises:
+        UsageError: the bundle has no guard.
+    """
+
+    def __init__(self, folder: Path, inspector: "Inspector") -> None:
+        from millscale.core.errors import UsageError
+
+        if inspector.card.openset is None:
+            raise UsageError(
+                f"--collect {folder}: expected a bundle that knows what is unknown to it, found "
+                f"'{inspector.card.name}', which has no guard. Train the classifier anew, or leave --collect out."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._classes = folder, inspector.card.classes
+        self._names = Counter(path.stem for path in folder.iterdir())
+        self._list = folder / "unknown.csv"
+
+    def add(self, found: "Inspection") -> None:
+        """Copy an image that is unknown, and add it to the list; other images are left alone."""
+        novelty = found.prediction.novelty if found.prediction else None
+        if novelty is None or not novelty.unknown:
+            return
+        name = f"{unused_name(found.path.stem, self._names)}{found.path.suffix}"
+        shutil.copyfile(found.path, self._folder / name)
+        new = not self._list.exists()
+        with self._list.open("a", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerows([["image", "nearest", "ratio", "source"]] * new)
+            rows.writerow([name, self._classes[novelty.nearest], f"{novelty.ratio:.4f}", found.path])
 
 
 def unused_name(stem: str, names: Counter[str]) -> str:

@@ -41,6 +41,9 @@ def train(
     cost: Annotated[
         list[str] | None, typer.Option(metavar="KIND=COST", help="Of escape, overkill, mislabel or review.")
     ] = None,
+    unknown_rate: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of known images that a classifier may call unknown.")
+    ] = 0.01,
     name: Annotated[str | None, typer.Option(help="Of the bundle; by default the folder's.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")
@@ -80,6 +83,7 @@ def train(
                 good_classes=tuple(good) if good else None,
                 name=name,
                 skip_bad=skip_bad,
+                unknown_rate=unknown_rate,
             )
         images = read(settings.data)
         target = out or Path("runs") / _run_name(settings, images)

@@ -54,6 +54,24 @@ class Boxes:
         return len(self.xyxy)
 
 
+@dataclass(frozen=True)
+class Novelty:
+    """How unlike the training images an image is.
+
+    Attributes:
+        ratio: its distance from them over the limit; more than 1 is unknown.
+        nearest: index of the nearest class.
+    """
+
+    ratio: float
+    nearest: int
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the classifier's answer means nothing here."""
+        return not self.ratio <= 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of one image, before any decision.
@@ -64,6 +82,7 @@ class Prediction:
         boxes: located defects, in pixels of the original image; None without a detector.
         anomaly_map: ``(H, W)`` float32 in [0, 1], original image size; None without an anomaly scorer.
         fault: why the image is no proper photograph, whatever the rest says of it; None where it is one.
+        novelty: how unlike the classifier's training images it is; None without a guard.
     """
 
     score: float
@@ -71,6 +90,7 @@ class Prediction:
     boxes: Boxes | None = None
     anomaly_map: NDArray[np.float32] | None = None
     fault: str | None = None
+    novelty: Novelty | None = None
 
 
 @dataclass(frozen=True)

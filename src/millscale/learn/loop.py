@@ -94,13 +94,17 @@ class HeadSearch:
             total = total + moments
         return total
 
+    def moments(self, without: Sequence[int]) -> Moments:
+        """Those of every fold but those in ``without``."""
+        moments = self._total
+        for fold in without:
+            moments = moments - self._moments[fold]
+        return moments
+
     def train(self, candidate: Candidate, without: Sequence[int]) -> LinearHead:
         """The head trained on every fold but those in ``without``."""
         if candidate.kind == "lda":
-            moments = self._total
-            for fold in without:
-                moments = moments - self._moments[fold]
-            return fit_lda(moments, candidate.value)
+            return fit_lda(self.moments(without), candidate.value)
         rows = np.flatnonzero(~np.isin(self.folds, without))
         vectors = self.features.rows(rows.tolist(), views=self.views)
         return fit_logistic(vectors, self.targets[rows], self.classes, candidate.value)

@@ -23,6 +23,7 @@ from millscale.learn.loop import (
     HeadSearch,
     cross_validate,
 )
+from millscale.learn.openset import Guarded, fit_guard, guarded, unmeasured
 from millscale.learn.recipe import Task, Trained
 from millscale.metrics.predictions import Neighbours
 
@@ -85,6 +86,7 @@ def train_probe(task: Task, config: ProbeConfig) -> Trained:
         reference=_reference(features, head, config.views),
         trained_on=np.arange(len(task.manifest)),
         nearest=_nearest(task, features, result.probs, config.views),
+        guarded=_guarded(search),
     )
 
 
@@ -111,6 +113,16 @@ def _reference(features: Features, head: LinearHead, views: int) -> NDArray[np.f
     positions = range(len(features.manifest))
     parts = [positions[start : start + size] for start in range(0, len(features.manifest), size)]
     return np.concatenate([calibrated(head.logits(features.rows(part, views=views)), 1.0) for part in parts])
+
+
+def _guarded(search: HeadSearch) -> Guarded | None:
+    """The guard of all images, and each image's distance from the guard of the other folds."""
+    distances = unmeasured(len(search.targets), search.classes)
+    for fold in np.unique(search.folds):
+        rows = np.flatnonzero(search.folds == fold)
+        features = search.features.rows(rows.tolist(), views=search.views)
+        distances.relative[rows], distances.plain[rows] = fit_guard(search.moments((fold,))).distances(features)
+    return guarded(search.moments(()), distances, search.targets)
 
 
 def _nearest(task: Task, features: Features, probs: NDArray[np.float64], views: int) -> Neighbours | None:

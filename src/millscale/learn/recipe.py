@@ -17,6 +17,7 @@ from millscale.data.manifest import Manifest
 from millscale.imaging.preprocess import Preprocess
 from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.false_alarms import FalseAlarmThreshold
+from millscale.learn.openset import Guarded
 from millscale.metrics.predictions import Neighbours
 from millscale.runtime.card import Detection
 
@@ -69,6 +70,7 @@ class Trained:
         reference: ``(N, C)`` what ``graph`` must give for each image of the manifest, computed without it;
             NaN rows where not computed. The bundle is not written where they differ.
         trained_on: rows of the manifest that the final model was trained on.
+        guarded: what knows the unknown; None where some class has no image to fit it on.
     """
 
     probs: NDArray[np.float64]
@@ -80,6 +82,7 @@ class Trained:
     reference: NDArray[np.float64]
     trained_on: NDArray[np.int64]
     nearest: Neighbours | None = field(default=None)
+    guarded: Guarded | None = field(default=None)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class TrainConfig:
         good_classes: classes that are no defect; None takes those with a usual name, such as "good".
         name: of the bundle; by default the data folder's.
         licence_notes: the terms of the data, for the card; the backbone's own terms are added.
+        unknown_rate: share of known images that a classifier may call unknown, in (0, 0.5].
     """
 
     data: str
@@ -45,12 +46,15 @@ class TrainConfig:
     licence_notes: str = ""
     task: str | None = None
     skip_bad: bool = False
+    unknown_rate: float = 0.01
 
     def __post_init__(self) -> None:
         if self.split is None and self.folds < 2:
             raise UsageError(f"folds: expected 3 or more, 2 where a recipe can do with them, found {self.folds}.")
         if self.task is not None and self.task not in USUAL:
             raise unknown_name("task", self.task, USUAL)
+        if not 0 < self.unknown_rate <= 0.5:
+            raise UsageError(f"unknown_rate: expected more than 0 and at most 0.5, found {self.unknown_rate}.")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
         if self.name is not None and (not self.name or self.name != Path(self.name).name or self.name.startswith(".")):

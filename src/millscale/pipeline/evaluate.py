@@ -1,12 +1,13 @@
 """A bundle on a folder of labelled images: numbers with intervals, pictures, report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Problem
@@ -16,6 +17,7 @@ from millscale.imaging.decode import read_size
 from millscale.learn.recipe import Progress
 from millscale.metrics.decisions import decision_rates
 from millscale.metrics.detections import DetectionTable
+from millscale.metrics.openset import accepted, auroc
 from millscale.metrics.predictions import PredictionTable
 from millscale.pipeline.audited import audited
 from millscale.pipeline.run import write_json
@@ -42,6 +44,7 @@ class Evaluation:
         faults: images that are no proper photographs; their predictions count like the others.
         report: what the page shows.
         problems: of the data, such as images that were left out.
+        unknown: of classes that the bundle does not know: how well its guard tells them from the others.
     """
 
     task: str
@@ -52,10 +55,12 @@ class Evaluation:
     faults: int
     report: Report | DetectionReport
     problems: tuple[Problem, ...]
+    unknown: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``evaluate --json`` prints."""
-        return {**self.metrics.to_json(), **self.rates, "trained_on": self.trained_on, "faults": self.faults}
+        counts = {"trained_on": self.trained_on, "faults": self.faults}
+        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts}
 
 
 def evaluate(
@@ -67,6 +72,7 @@ def evaluate(
     views: Views | None = None,
     backend: str = DEFAULT_BACKEND,
     skip_bad: bool = False,
+    unknown_classes: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Judge a bundle on labelled images, through the same path as ``inspect``.
@@ -80,6 +86,7 @@ def evaluate(
         views: dihedral views that a detector looks at; None as its card says.
         backend: what runs the networks.
         skip_bad: leave out the images whose annotations cannot be used, instead of stopping.
+        unknown_classes: classes that the bundle does not know are what its guard should call unknown.
         progress: called with (what, done, total).
 
     Raises:
@@ -101,6 +108,10 @@ def evaluate(
     images = require_sound(images, skip_bad=skip_bad)
     audit = audited(images, progress)
     manifest = flow.usable(images, audit, classes=1)
+    strangers = manifest.select(())
+    if unknown_classes and inspector.card.openset and name == "classify":
+        known = [record.id for record in manifest.records if record.label in inspector.card.classes]
+        strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
     _check_labels(manifest, inspector.card.classes)
     found = _inspect(inspector, manifest.records, progress)
     seen = _seen(opened, manifest)
@@ -113,6 +124,7 @@ def evaluate(
     else:
         table = _table(manifest, inspector.card.classes, found)
         metrics, rates = table.evaluate(), _rates(inspector, manifest, found)
+    unknown = _unknown(found, strangers, _inspect(inspector, strangers.records, progress)) if len(strangers) else {}
     report = flow.report(
         table,
         metrics,
@@ -123,7 +135,7 @@ def evaluate(
         {"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
     faults = sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
-    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems)
+    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems, unknown)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -137,7 +149,34 @@ def _rates(inspector: Inspector, manifest: Manifest, found: list[Inspection]) ->
     good = set(inspector.card.good_classes)
     outcomes = [entry.verdict.outcome for entry in found if entry.verdict]
     defective = np.array([record.label not in good for record in manifest.records]) if good else None
-    return decision_rates(outcomes, defective).to_json()
+    rates = decision_rates(outcomes, defective).to_json()
+    if inspector.card.openset:
+        rates["unknown_rate"] = float((_ratios(found) > 1).mean())
+    return rates
+
+
+def _ratios(found: list[Inspection]) -> NDArray[np.float64]:
+    """``(n,)`` each image's distance over the limit."""
+    novelties = [entry.prediction.novelty for entry in found if entry.prediction]
+    return np.array([novelty.ratio for novelty in novelties if novelty])
+
+
+def _unknown(known: list[Inspection], manifest: Manifest, found: list[Inspection]) -> dict[str, Any]:
+    """Of images of unknown classes: the share of each that is called unknown, and how they are told from the known."""
+    near, far, labels = _ratios(known), _ratios(found), np.array([record.label for record in manifest.records])
+    flagged = {str(label): float((far[labels == label] > 1).mean()) for label in np.unique(labels)}
+    return {"unknown_flagged": flagged, "unknown_auroc": auroc(near, far), "unknown_fpr95": accepted(near, far)}
+
+
+def _restricted(manifest: Manifest, ids: list[str]) -> Manifest:
+    """The manifest of these images and their classes."""
+    if not ids:
+        raise DataError(
+            f"{manifest.source}: expected also images of the bundle's classes, to be told from the unknown, found none."
+            " Add some, or use `millscale inspect`."
+        )
+    kept = manifest.select(ids)
+    return replace(kept, classes=tuple(name for name, count in kept.class_counts.items() if count))
 
 
 def _boxes_table(manifest: Manifest, found: list[Inspection]) -> DetectionTable:
@@ -159,7 +198,8 @@ def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
     if unknown:
         raise DataError(
             f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found "
-            f"{', '.join(unknown)}. Rename those folders, leave them out, or train a bundle on these images."
+            f"{', '.join(unknown)}. Rename those folders, leave them out, train a bundle on these images, or judge a "
+            "bundle with a guard by them (--unknown-classes)."
         )
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from millscale.core.errors import ModelError
 from millscale.runtime.card import SCHEMA_VERSION, Card
 from millscale.runtime.onnx_audit import check_onnx
+from millscale.runtime.openset import read_guard
 
 CARD = "card.json"
 SEEN = "seen.npy"
@@ -121,5 +122,8 @@ def _check_members(bundle: Bundle, source: str) -> None:
         if name.endswith(".onnx"):
             check_onnx(data, f"{source}: {name}")
     needed = {part.file for part in bundle.card.parts} | {bundle.card.golden.file}
+    needed |= set(bundle.card.openset.files) if bundle.card.openset else set()
     if not needed <= set(found):
         raise ModelError(f"{source}: {', '.join(sorted(needed - set(found)))} is missing. Train it anew.")
+    if bundle.card.openset:
+        read_guard(found, bundle.card.openset, len(bundle.card.classes))

@@ -116,6 +116,29 @@ class Calibration(_Strict):
     fitted_on: str
 
 
+class OpenSet(_Strict):
+    """How the classifier knows what it does not know: `runtime.openset.Guard` and its limits.
+
+    Attributes:
+        files: the guard's arrays: means, metric within classes, metric of all.
+        limits: class name → limit of the relative distance from it; beyond that of every class, an image is unknown.
+        farthest: limit of the plain distance from the nearest class; beyond it, an image is unknown as well.
+        usual_doubt: natural logarithm of 1 less the highest probability, of the usual image.
+        power: to which more doubt than usual is raised, and the relative distance multiplied by it.
+        asked: share of known images that may be called unknown.
+        measured: that share of images held out, the limits set without them.
+    """
+
+    method: Literal["relative_mahalanobis"] = "relative_mahalanobis"
+    files: tuple[MemberName, MemberName, MemberName]
+    limits: dict[str, Annotated[float, Field(gt=0)]]
+    farthest: float = Field(gt=0)
+    usual_doubt: float = Field(le=0)
+    power: float = Field(ge=0)
+    asked: Probability
+    measured: Probability
+
+
 class Golden(_Strict):
     """An image that travels with the bundle and the answer it must give.
 
@@ -141,6 +164,7 @@ class Card(_Strict):
         fusion: needed exactly where there are several detectors.
         quality: sensor of `imaging.quality` → the lowest and the highest value of a proper image; where one is missing
             the absolute rule holds.
+        openset: of a classifier with a guard; older bundles have none.
         sha256: of every other member, hexadecimal.
     """
 
@@ -157,6 +181,7 @@ class Card(_Strict):
     golden: Golden
     fusion: Fusion | None = None
     quality: dict[str, tuple[float, float]] | None = None
+    openset: OpenSet | None = None
     protocol: str
     metrics: dict[str, Any]
     dataset: dict[str, Any]
@@ -224,6 +249,8 @@ class Card(_Strict):
             raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
         if self.classifier and len(self.classes) < 2:
             raise ValueError(f"expected at least 2 classes with a classifier, found {self.classes}")
+        if self.openset and not (self.classifier and set(self.openset.limits) == set(self.classes)):
+            raise ValueError("expected openset only with a classifier, and a limit of each class")
         weights = len(self.fusion.weights) if self.fusion else 0
         if weights != (len(self.detectors) if len(self.detectors) > 1 else 0):
             raise ValueError(f"expected fusion with a weight for each of several detectors, found {weights} weights")

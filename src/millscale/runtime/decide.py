@@ -16,13 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.types import Boxes, Outcome
+from millscale.core.types import Boxes, Novelty, Outcome
 from millscale.runtime.card import Costs
 
 NO_DEFECT = "no defect"
 """The label where nothing was located and no class means that the piece is good."""
 IMAGE_FAULT = "image fault"
 """The label of an image that is no proper photograph."""
+UNKNOWN = "unknown"
+"""The label of what the classifier has never seen the like of."""
 _TOLD = 3
 """Boxes that a reason names."""
 
@@ -33,9 +35,9 @@ class Verdict:
 
     Attributes:
         outcome: pass, reject or review.
-        label: the most probable class; of boxes alone, that of the strongest that counts.
-        confidence: its probability; of boxes alone, the box's score, and where none counts, what the strongest defect
-            lacks to 1.
+        label: the most probable class, or "unknown"; of boxes alone, that of the strongest that counts.
+        confidence: its probability; of the unknown, r / (1 + r) of its distance r over the limit; of boxes alone, the
+            box's score, and where none counts, what the strongest defect lacks to 1.
         reason: one sentence for the operator.
         costs: the operating point that was used; None where boxes alone decide, and of a fault of the imaging.
         thresholds: class name → the score from which its boxes count; None where probabilities decide, or of a fault.
@@ -84,6 +86,21 @@ def decide_class(
 def decide_fault(fault: str) -> Verdict:
     """A person looks: what the networks say of such an image says nothing of the piece."""
     return Verdict("review", IMAGE_FAULT, 1.0, f"{IMAGE_FAULT}: {fault}")
+
+
+def decide_unknown(novelty: Novelty, classes: Sequence[str], costs: Costs) -> Verdict:
+    """A review, whatever the probabilities: they are shares of the known classes, and this is none of them.
+
+    Args:
+        novelty: beyond its limit.
+        classes: C names.
+        costs: of the operating point, which does not matter here.
+    """
+    reason = (
+        f"unknown: unlike anything in training (distance {novelty.ratio:.1f} × the limit); the nearest known class "
+        f"is {classes[novelty.nearest]}"
+    )
+    return Verdict("review", UNKNOWN, novelty.ratio / (1.0 + novelty.ratio), reason, costs)
 
 
 def counting(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, float]) -> Boxes:

@@ -20,10 +20,19 @@ from millscale.imaging.quality import fault, measure
 from millscale.runtime.bundle import Bundle, open_bundle
 from millscale.runtime.card import TASKS, Card, Costs, Part, Task, Views
 from millscale.runtime.classify import Classifier
-from millscale.runtime.decide import Verdict, counting, decide_boxes, decide_class, decide_fault, defect_score
+from millscale.runtime.decide import (
+    Verdict,
+    counting,
+    decide_boxes,
+    decide_class,
+    decide_fault,
+    decide_unknown,
+    defect_score,
+)
 from millscale.runtime.fusion import fuse
 from millscale.runtime.locate import Locator, locator_of
 from millscale.runtime.network import DEFAULT_BACKEND, open_network
+from millscale.runtime.openset import Limits, read_guard
 
 PACKAGED_BUNDLE = "neu.millscale"
 
@@ -81,6 +90,7 @@ class Inspector:
                 self._classifier = Classifier(network, Preprocess.from_json(card.preprocess or {}), len(card.classes))
             else:
                 self._locators[part.file] = locator_of(_seeing(part, views), network, len(card.classes))
+        self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
         self._good = tuple(name in card.good_classes for name in card.classes)
 
     @classmethod
@@ -133,17 +143,22 @@ class Inspector:
     def _predict(self, pixels: Image) -> Prediction:
         boxes = self._locate(pixels)
         if self._classifier is not None:
-            probs = self._classifier.classify(pixels)
+            probs, features = self._classifier.classify(pixels)
             score = float(probs[[not good for good in self._good]].sum())
-            return Prediction(score=min(max(score, 0.0), 1.0), probs=probs, boxes=boxes)
+            novelty = None
+            if self._guard is not None:
+                seen = np.zeros(0, np.float32) if features is None else features
+                novelty = self._guard.novelty(seen, probs, Limits.of(self.card))
+            return Prediction(min(max(score, 0.0), 1.0), probs, boxes, novelty=novelty)
         score = defect_score(boxes, self.card.classes, self.card.good_classes) if boxes is not None else 0.0
         return Prediction(score=score, boxes=boxes)
 
     def decide(self, prediction: Prediction, costs: Costs | None = None) -> Verdict:
         """The verdict on a prediction.
 
-        A fault of the imaging is always a review. Else the classifier's probabilities decide where there are any, by
-        the bundle's costs or by others; else the boxes, by the thresholds of the card.
+        A fault of the imaging is always a review, and so is what is unlike anything in training. Else the classifier's
+        probabilities decide where there are any, by the bundle's costs or by others; else the boxes, by the thresholds
+        of the card.
 
         Raises:
             UsageError: costs for a prediction of boxes alone.
@@ -152,6 +167,8 @@ class Inspector:
         card = self.card
         if prediction.fault is not None:
             return decide_fault(prediction.fault)
+        if prediction.novelty is not None and prediction.novelty.unknown:
+            return decide_unknown(prediction.novelty, card.classes, costs or card.costs)
         if prediction.probs is not None:
             return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
         if prediction.boxes is None:
@@ -162,6 +179,20 @@ class Inspector:
                 "Leave the costs out."
             )
         return decide_boxes(prediction.boxes, card.classes, card.good_classes, card.thresholds)
+
+    def features(self, image: Image | bytes | Path | str) -> NDArray[np.float32]:
+        """What the classifier sees in an image, ``(d,)``.
+
+        Raises:
+            DataError: the image cannot be decoded.
+            UsageError: a bundle without a classifier, or with an old one that does not tell.
+        """
+        answer = self._classifier.classify(_pixels(image)) if self._classifier else None
+        if answer is None or answer.features is None:
+            raise UsageError(
+                f"Bundle '{self.card.name}': expected a classifier that gives features, found none. Train one anew."
+            )
+        return answer.features
 
     @property
     def locates(self) -> bool:
@@ -221,7 +252,7 @@ class Inspector:
             found = {file: locator.top_scores(pixels) for file, locator in self._locators.items()}
             expected = {file: np.array(golden.scores[file]) for file in found}
             if self._classifier is not None:
-                found["probs"], expected["probs"] = self._classifier.classify(pixels), np.array(golden.probs)
+                found["probs"], expected["probs"] = self._classifier.classify(pixels).probs, np.array(golden.probs)
         except (DataError, ModelError) as error:
             raise ModelError(f"{source}: its golden image cannot be inspected: {error}") from error
         for name, answer in found.items():

@@ -57,7 +57,8 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
         "fusion": fusion.model_dump() if fusion else None,
         "golden": {**golden.model_dump(), "scores": scores},
     }
-    members[golden.file] = lead.members[golden.file]
+    arrays = lead.card.openset.files if lead.card.openset else ()
+    members |= {name: lead.members[name] for name in (golden.file, *arrays)}
     return make_bundle(card, members | _seen(bundles))
 
 

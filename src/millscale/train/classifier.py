@@ -20,7 +20,8 @@ from millscale.core.errors import DataError
 from millscale.data.split import deal
 from millscale.imaging.preprocess import Preprocess
 from millscale.learn.calibrate import calibrated, fit_temperature
-from millscale.learn.heads import fit_logistic
+from millscale.learn.heads import Moments, fit_logistic
+from millscale.learn.openset import fit_guard, guarded, moments_of, unmeasured
 from millscale.learn.recipe import Task, Trained
 from millscale.metrics.predictions import Neighbours
 from millscale.train.augment import augment, mixed, of_strength
@@ -106,11 +107,14 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trai
     probs = np.full((n, classes), np.nan)
     found = _Nearest(setup)
     judged: list[Fitted] = []
+    distances = unmeasured(n, classes)
     for fold in range(_held_out(task, config)):
         fitted = _train(setup, np.flatnonzero(task.folds != fold), f"fold {fold}")
         rows = np.flatnonzero(task.folds == fold)
         probs[rows] = calibrated(fitted.logits[rows], fitted.temperature)
         found.add(fitted, rows[probs[rows].argmax(1) != setup.targets[rows]])
+        guard = fit_guard(_moments(setup, fitted))
+        distances.relative[rows], distances.plain[rows] = guard.distances(fitted.features[rows])
         # Only the first can be needed again; the features of all would not fit into memory.
         judged.append(fitted if fold == 0 else replace(fitted, features=fitted.features[:0]))
     reused = config.final == "reuse"
@@ -130,7 +134,13 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trai
         reference=reference,
         trained_on=trained_on,
         nearest=found.neighbours(),
+        guarded=guarded(_moments(setup, final), distances, setup.targets),
     )
+
+
+def _moments(setup: _Setup, fitted: Fitted) -> Moments:
+    """Of the features that a network gives the images it was trained on."""
+    return moments_of(fitted.features[fitted.rows], setup.targets[fitted.rows], len(setup.task.manifest.classes))
 
 
 def _set_up(task: Task, config: ClassifierConfig, start: Start) -> _Setup:

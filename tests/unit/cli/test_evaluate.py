@@ -87,6 +87,28 @@ def test_a_class_that_the_bundle_does_not_know(millscale, trained, fresh, tmp_pa
     assert "found rust" in done.err
 
 
+def test_classes_that_the_bundle_does_not_know_may_be_what_its_guard_is_judged_on(millscale, trained, fresh, tmp_path):
+    shutil.copytree(fresh.source, tmp_path / "images")
+    (tmp_path / "images" / "noise").mkdir()
+    for k in range(4):
+        pixels = np.random.default_rng(k).integers(0, 256, (96, 96), np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "images" / "noise" / f"{k}.png")
+    words = ("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out", "--unknown-classes")
+    found = json.loads(millscale(*words, "--json").out)
+    alone = json.loads(millscale("evaluate", trained.bundle, fresh.source, "--out", tmp_path / "alone", "--json").out)
+    assert found["unknown_flagged"] == {"noise": 1.0}
+    assert found["unknown_auroc"] == 1
+    assert found["unknown_fpr95"] == 0
+    assert {key: found[key] for key in alone} == alone  # the known are judged as they are alone
+    assert "noise: 100.0% called unknown" in millscale(*words).err
+    shutil.rmtree(tmp_path / "images")
+    (tmp_path / "images" / "rust").mkdir(parents=True)
+    PIL.Image.fromarray(pixels).save(tmp_path / "images" / "rust" / "1.png")
+    done = millscale(*words)
+    assert done.code == 3
+    assert "expected also images of the bundle's classes" in done.err
+
+
 def test_images_of_one_class_are_enough_to_evaluate_on(millscale, trained, fresh, tmp_path):
     shutil.copytree(f"{fresh.source}/patches", tmp_path / "images" / "patches")
     done = millscale("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out", "--json")

@@ -3,8 +3,11 @@ import io
 import json
 import shutil
 
+import numpy as np
 import PIL.Image
 import pytest
+
+from millscale.runtime.bundle import make_bundle
 
 KEYS = {"image", "verdict", "label", "confidence", "score", "boxes", "reason", "milliseconds"}
 
@@ -152,3 +155,37 @@ def test_an_image_outside_any_folder_may_be_of_any_size(millscale, trained, tmp_
 def test_many_lines_are_valid_json_lines(millscale, trained, steel):
     done = millscale("inspect", trained.bundle, steel.source, "--json")
     assert len(io.StringIO(done.out).readlines()) == 72
+
+
+def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+    PIL.Image.fromarray(noise).save(pictures / "noise.png")
+    (pictures / "more").mkdir()
+    shutil.copyfile(pictures / "noise.png", pictures / "more" / "noise.png")
+    shown = [pictures / name for name in ("a", "noise.png", "more/noise.png")]
+    done = millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new", "--json")
+    assert done.code == 0, done.err
+    unknown = [line for line in lines(done.out) if line["label"] == "unknown"]
+    assert [line["image"] for line in unknown] == [str(path) for path in shown[1:]]
+    with (tmp_path / "new" / "unknown.csv").open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [(row["image"], row["source"]) for row in listed] == [
+        (name, line["image"]) for name, line in zip(("noise.png", "noise-2.png"), unknown, strict=True)
+    ]
+    for row, line in zip(listed, unknown, strict=True):
+        assert row["nearest"] == line["nearest"]
+        assert float(row["ratio"]) == line["novelty"] > 1
+        assert (tmp_path / "new" / row["image"]).read_bytes() == (pictures / "noise.png").read_bytes()
+    known = [line for line in lines(done.out) if line["label"] != "unknown"]
+    assert len(known) == 3
+    assert all(line["novelty"] <= 1 for line in known)
+    millscale("inspect", trained.bundle, pictures / "noise.png", "--collect", tmp_path / "new")
+    assert len(list((tmp_path / "new").iterdir())) == 4  # nothing is written over
+
+
+def test_a_bundle_without_a_guard_collects_nothing(millscale, grid, pictures, tmp_path):
+    path = make_bundle(grid.card(), grid.members).save(tmp_path / "grid.millscale")
+    done = millscale("inspect", path, pictures / "b.png", "--collect", tmp_path / "new")
+    assert done.code == 2
+    assert "expected a bundle that knows what is unknown to it, found 'grid', which has no guard" in done.err
+    assert not (tmp_path / "new").exists()

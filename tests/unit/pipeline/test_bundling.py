@@ -14,6 +14,7 @@ from millscale.pipeline.config import TrainConfig
 from millscale.pipeline.tasks.classify import PARITY, bundle_of, check_bundle
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.inspector import Inspector
+from millscale.runtime.openset import FILES
 
 
 def silent(what, done, total):
@@ -63,7 +64,7 @@ def test_the_bundle_is_named_after_the_data_or_as_asked(made):
 def test_no_pixel_of_the_users_travels_with_it(made, steel, tmp_path):
     _, _, made_bundle = made
     data = made_bundle.save(tmp_path / "a.millscale").read_bytes()
-    assert set(made_bundle.members) == {"classifier.onnx", "golden.png", "seen.npy"}
+    assert set(made_bundle.members) == {"classifier.onnx", "golden.png", "seen.npy", *FILES}
     assert str(steel.source).encode() not in data
     assert steel.records[0].path.name.encode() not in data
 

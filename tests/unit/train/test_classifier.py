@@ -14,6 +14,7 @@ from torchvision import models  # noqa: E402
 
 from millscale.core.errors import DataError, ModelError  # noqa: E402
 from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.learn.openset import HeldOut, calibrate, fit_guard, moments_of  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.pipeline.recipes import finetune, scratch  # noqa: E402
 from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
@@ -161,3 +162,17 @@ def test_too_few_groups_are_refused(task, manifest):
     one_group = replace(manifest, records=tuple(replace(r, group="one") for r in manifest.records))
     with pytest.raises(DataError, match="Expected groups to learn two classes from"):
         scratch.run(replace(task, manifest=one_group, folds=np.arange(24) % 2), SCRATCH)
+
+
+def test_the_guard_is_that_of_the_graphs_own_features(task):
+    trained = scratch.run(task, SCRATCH)
+    pixels = prepared_pixels(task.manifest, trained.preprocess, task.folder, silent)
+    features = Network(trained.graph, "graph", threads=1).run({"images": np.array(pixels)}, ["features"])[0]
+    expected = fit_guard(moments_of(features, task.targets, 2)).distances(features)
+    assert_allclose(trained.guarded.guard.distances(features).plain, expected.plain, rtol=0.02)
+    held_out = np.isfinite(trained.guarded.distances.relative).all(1)
+    assert_array_equal(held_out, task.folds == 0)
+    assert (
+        calibrate(trained.guarded, HeldOut(trained.probs, task.targets, task.folds), ("bright", "dark"), 0.1).measured
+        <= 1
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import decode_image
 from millscale.learn.calibrate import conformal_threshold
+from millscale.learn.openset import HeldOut, calibrate
 from millscale.learn.recipe import Progress, Task, Trained
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
@@ -98,7 +100,7 @@ def bundle_of(
     records = task.manifest.records
     groups = [record.group or record.id for record, judged in zip(records, rows, strict=True) if judged]
     golden = golden_picture()
-    card = {
+    card: dict[str, Any] = {
         "parts": [{"task": "classify", "file": "classifier.onnx"}],
         "preprocess": trained.preprocess.to_json(),
         "calibration": {
@@ -111,6 +113,11 @@ def bundle_of(
         "metrics": metrics.to_json(),
     }
     members = {"classifier.onnx": trained.graph, GOLDEN: golden}
+    if trained.guarded:
+        held_out = HeldOut(trained.probs, task.targets, task.folds)
+        openset = calibrate(trained.guarded, held_out, task.manifest.classes, config.unknown_rate)
+        card |= {"openset": openset.model_dump(), "metrics": {**metrics.to_json(), "unknown_rate": openset.measured}}
+        members |= trained.guarded.guard.members()
     return bundle_with(card, members, task, config, trained, protocol)
 
 
