@@ -24,6 +24,13 @@ def evaluate(
     unknown_classes: Annotated[
         bool, typer.Option("--unknown-classes", help="Classes that the bundle does not know should be called unknown.")
     ] = False,
+    good: Annotated[
+        list[str] | None, typer.Option(help="A class that is no defect, for an anomaly bundle; may be given again.")
+    ] = None,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of an anomaly bundle: share of good images that may be rejected."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Judge a bundle on labelled images: numbers with intervals, pictures, report."""
@@ -43,6 +50,8 @@ def evaluate(
                 views=one_of("--views", views, get_args(Views)),
                 backend=backend,
                 skip_bad=skip_bad,
+                good_classes=good or None,
+                false_alarm_rate=false_alarm_rate,
                 unknown_classes=unknown_classes,
                 progress=watch,
             )
@@ -65,6 +74,25 @@ def evaluate(
         say(f"Report  {target / 'report.html'}")
 
 
+_ANOMALY_FIGURES = (
+    ("auroc", "AUROC of images"),
+    ("average_precision", "Average precision"),
+    ("fpr95", "FPR at 95 % recall"),
+    ("escape_rate", "Escapes"),
+    ("overkill_rate", "Overkill"),
+    ("pixel_auroc", "AUROC of pixels"),
+    ("aupro", "AUPRO up to 30 %"),
+)
+
+
+def _anomaly_line(metrics: Any, key: str, name: str) -> str:
+    value = getattr(metrics, key)
+    if value is None:
+        return f"{name:<19} undefined here"
+    low, high = metrics.intervals[key]
+    return f"{name:<19} {value:6.1%} (95 % interval {low:.1%} to {high:.1%})"
+
+
 def one_of(option: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """The value, where it is one of the choices or not given."""
     from millscale.core.errors import UsageError
@@ -75,7 +103,9 @@ def one_of(option: str, value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def summary_lines(metrics: Any) -> list[str]:
-    """What a terminal says of the metrics of a classifier or a detector."""
+    """What a terminal says of the metrics of a classifier, a detector or an anomaly scorer."""
+    if hasattr(metrics, "auroc"):
+        return [_anomaly_line(metrics, key, name) for key, name in _ANOMALY_FIGURES]
     if hasattr(metrics, "accuracy"):
         low, high = metrics.intervals["accuracy"]
         return [

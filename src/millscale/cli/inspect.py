@@ -15,6 +15,7 @@ from millscale.cli.output import emit, failing_clearly, say
 
 if TYPE_CHECKING:
     from millscale.core.types import Boxes, Novelty
+    from millscale.runtime.card import Task
     from millscale.runtime.inspector import Inspection, Inspector
 
 _BUNDLE = ".millscale"
@@ -42,6 +43,10 @@ def inspect(
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="What runs the networks: onnxruntime or openvino.")
     ] = "onnxruntime",
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of an anomaly bundle: share of good images that may be rejected."),
+    ] = None,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if anything is not passed.")
     ] = False,
@@ -55,7 +60,9 @@ def inspect(
         bundle = paths.pop(0) if paths[0].endswith(_BUNDLE) else None
         if not paths:
             raise UsageError("Expected images to inspect, found only a bundle. Add files, folders or globs.")
-        inspector = Inspector.open(bundle, backend=backend, tasks=("classify", "detect") if boxes else ("classify",))
+        inspector = Inspector.open(
+            bundle, backend=backend, tasks=_tasks(boxes=boxes), false_alarm_rate=false_alarm_rate
+        )
         album = _Album(draw, inspector) if draw else None
         rejects = _Rejects(collect, inspector) if collect else None
         counts = dict.fromkeys(("pass", "reject", "review", _UNREADABLE), 0)
@@ -73,6 +80,10 @@ def inspect(
             sys.exit(DataError.exit_code)
         if fail_on_defect and counts["reject"] + counts["review"]:
             sys.exit(1)
+
+
+def _tasks(*, boxes: bool) -> "tuple[Task, ...]":
+    return ("classify", "detect", "anomaly") if boxes else ("classify", "anomaly")
 
 
 def _line(found: "Inspection", inspector: "Inspector") -> dict[str, Any]:

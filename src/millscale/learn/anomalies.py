@@ -109,7 +109,7 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess) for each in held]
     final_scorer = _scorer(graph, preprocess)
 
-    raw = np.array([one.raw for one in _score(task, rows.fitted, lambda row: crossed[parts[row]], "held-out good images")])
+    raw = np.array([one.raw for one in _score(task, rows.fitted, crossed, "held-out good images")])
     groups = [task.manifest.records[row].group or task.manifest.ids[row] for row in rows.fitted]
     rate = config.false_alarm_rate
     chosen = threshold_for(raw, groups, rate)
@@ -120,13 +120,12 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
         crossed_limits = [threshold_for(raw[kept], [groups[i] for i in kept], rate).threshold for kept in others]
         limits = np.array(crossed_limits)[parts]
     judged = rows.tested if len(rows.tested) else np.arange(len(task.manifest))
-    judge = (lambda row: final_scorer) if len(rows.tested) else (lambda row: crossed[parts[row]])
-    found = _score(task, judged, judge, "scores")
+    found = _score(task, judged, [final_scorer] * PARTS if len(rows.tested) else crossed, "scores")
     scores = np.full(len(task.manifest), np.nan)
     scores[judged] = [one.raw / limits[row] for row, one in zip(judged, found, strict=True)]
     checked = rows.fitted[:: max(1, len(rows.fitted) // CHECKED)]
     reference = np.full(len(task.manifest), np.nan)
-    reference[checked] = [one.raw for one in _score(task, checked, lambda row: final_scorer, "reference")]
+    reference[checked] = [one.raw for one in _score(task, checked, [final_scorer] * PARTS, "reference")]
     return TrainedAnomaly(
         scores=scores,
         maps={task.manifest.ids[row]: one.patches / limits[row] for row, one in zip(judged, found, strict=True)},
@@ -157,12 +156,16 @@ def _rows(task: Task) -> _Rows:
     good = np.array([record.label in task.good_classes for record in records])
     apart = np.array([record.split in ("test", "val") for record in records])
     fitted = np.flatnonzero(good & ~apart)
-    if len(fitted) < FEWEST or len({records[row].group for row in fitted}) < FEWEST_GROUPS or len(set(task.folds)) < PARTS:
+    if (
+        len(fitted) < FEWEST
+        or len({records[row].group for row in fitted}) < FEWEST_GROUPS
+        or len(set(task.folds)) < PARTS
+    ):
         found = f"{len(fitted)} in {len({records[row].group for row in fitted})} groups"
         raise DataError(
-            f"{task.manifest.source}: expected at least {FEWEST} good images in {FEWEST_GROUPS} independent groups to fit "
-            f"on, found {found}. Good are the images of {', '.join(task.good_classes) or 'no class'}: name the class "
-            "with --good, or add images of other pieces."
+            f"{task.manifest.source}: expected at least {FEWEST} good images in {FEWEST_GROUPS} independent groups "
+            f"to fit on, found {found}. Good are the images of {', '.join(task.good_classes) or 'no class'}: name the "
+            "class with --good, or add images of other pieces."
         )
     tested = np.flatnonzero(apart)
     return _Rows(good, fitted, tested if (~good[tested]).any() and good[tested].any() else tested[:0])
@@ -180,12 +183,13 @@ def _scorer(graph: bytes, preprocess: Preprocess) -> Scorer:
     return Scorer(Network(graph, "anomaly network", threads=1), preprocess)
 
 
-def _score(task: Task, rows: NDArray[np.int64], by: Callable[[int], Scorer], what: str) -> list[Anomaly]:
-    """What the scorer of each row says of its image."""
+def _score(task: Task, rows: NDArray[np.int64], by: Sequence[Scorer], what: str) -> list[Anomaly]:
+    """What the scorer of each row's part says of its image."""
 
     def one(position: int) -> Anomaly:
         row = int(rows[position])
-        return by(row).score(read_image(task.manifest.records[row].path))
+        scorer = by[int(task.folds[row]) % PARTS]
+        return scorer.score(read_image(task.manifest.records[row].path))
 
     return in_parallel(one, len(rows), what, task.progress)
 
@@ -203,14 +207,18 @@ def _scales(
 
     def one(position: int) -> NDArray[np.float32]:
         row = int(fitted[position])
-        return networks[parts[row]].run({"images": load(row)[None]}, ["evidence"])[0][0]
+        return np.asarray(networks[parts[row]].run({"images": load(row)[None]}, ["evidence"])[0][0])
 
     maps = in_parallel(one, len(fitted), "held-out evidence", task.progress)
     return [usual([each[k] for each in maps]) for k in range(len(held[0]))]
 
 
 def _pixels(
-    task: Task, judged: NDArray[np.int64], good: NDArray[np.bool_], found: Sequence[Anomaly], limits: NDArray[np.float64]
+    task: Task,
+    judged: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    found: Sequence[Anomaly],
+    limits: NDArray[np.float64],
 ) -> PixelCounts | None:
     """The counted pixels of good images and of those that have a mask which shows something; None without such."""
     counts = PixelCounts()

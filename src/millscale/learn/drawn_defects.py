@@ -80,7 +80,7 @@ def _spot(shape: tuple[int, int], rng: np.random.Generator, least: float, most: 
     along = (across * np.cos(angle) + down * np.sin(angle)) / longer
     aside = (down * np.cos(angle) - across * np.sin(angle)) / shorter
     radius = np.sqrt(along**2 + aside**2) + 0.25 * rng.uniform(0, 1) * _cloud(shape, rng.uniform(4, 24), rng)
-    return np.clip((1 - radius) / rng.uniform(0.05, 0.5) + 0.5, 0, 1)
+    return np.asarray(np.clip((1 - radius) / rng.uniform(0.05, 0.5) + 0.5, 0, 1))
 
 
 def _crack(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
@@ -95,7 +95,7 @@ def _crack(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
     line = np.zeros(shape)
     line[rows[inside], columns[inside]] = 1
     line = gaussian_filter(line, rng.uniform(0.5, 1.6))
-    return np.clip(1.3 * line / max(line.max(), 1e-9), 0, 1)
+    return np.asarray(np.clip(1.3 * line / max(line.max(), 1e-9), 0, 1))
 
 
 def _region(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
@@ -105,7 +105,9 @@ def _region(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
     if kind == 0:
         angle = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.08)
         y, x = np.ogrid[:height, :width]
-        across = (x - rng.uniform(0.1, 0.9) * width) * np.cos(angle) + (y - rng.uniform(0.1, 0.9) * height) * np.sin(angle)
+        across = (x - rng.uniform(0.1, 0.9) * width) * np.cos(angle) + (y - rng.uniform(0.1, 0.9) * height) * np.sin(
+            angle
+        )
         return _soft((across + 3 * _cloud(shape, 8, rng)) / rng.uniform(1, 12))
     if kind == 1:
         return _soft((_cloud(shape, rng.uniform(1.5, 6), rng) - rng.uniform(0.3, 1.2)) / rng.uniform(0.03, 0.3))
@@ -124,7 +126,8 @@ def _piece(other: Image, before: Plane, rng: np.random.Generator) -> Plane:
     if rng.random() < 0.5:
         source = source.transpose(1, 0, 2)
     rows, columns = (
-        (np.arange(side) + rng.integers(own)) % own for side, own in zip(before.shape[:2], source.shape[:2], strict=True)
+        (np.arange(side) + rng.integers(own)) % own
+        for side, own in zip(before.shape[:2], source.shape[:2], strict=True)
     )
     piece = source[rows[:, None], columns]
     if rng.random() < 0.5:

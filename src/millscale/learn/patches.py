@@ -25,7 +25,7 @@ _MOST = 160
 """Of one image."""
 _COPIES = 1200
 """Copies wanted in all, at least one of each of so many images and at most 4."""
-_COVERED, _CLEAR = 0.25, 0.005
+_COVERED, _CLEAR = 0.12, 0.005
 """Of a patch, what a drawn defect must cover, and what the blurred neighbourhood of one beside it may be covered."""
 
 
@@ -55,7 +55,9 @@ class Sample:
 
 def joined(samples: Sequence[Sample]) -> Patches:
     """The patches of these images."""
-    return Patches(*(np.concatenate([getattr(s, k) for s in samples]).astype(np.float32) for k in ("good", "drawn", "beside")))
+    return Patches(
+        *(np.concatenate([getattr(s, k) for s in samples]).astype(np.float32) for k in ("good", "drawn", "beside"))
+    )
 
 
 def sample(
@@ -119,12 +121,12 @@ def pointwise(build: Builder, features: str, weight: Floats, bias: Floats) -> st
 
 def _vectors(network: Network, image: Image) -> NDArray[np.float16]:
     features = network.run({"images": image[None]}, ["features"])[0][0]
-    return features.reshape(len(features), -1).T.astype(np.float16)
+    return np.asarray(features.reshape(len(features), -1).T, np.float16)
 
 
 def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     height, width = (side // STRIDE for side in mask.shape)
-    return mask.reshape(height, STRIDE, width, STRIDE).mean((1, 3))
+    return np.asarray(mask.reshape(height, STRIDE, width, STRIDE).mean((1, 3)))
 
 
 def _share(wanted: int, images: int) -> int:

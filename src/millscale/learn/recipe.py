@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from millscale.core.types import Boxes
 from millscale.data.manifest import Manifest
 from millscale.imaging.preprocess import Preprocess
+from millscale.learn.openset import Guarded
 from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.false_alarms import FalseAlarmThreshold
-from millscale.learn.openset import Guarded
 from millscale.metrics.predictions import Neighbours
 from millscale.runtime.card import Detection
 

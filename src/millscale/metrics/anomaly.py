@@ -1,7 +1,7 @@
 """What an anomaly report is made from, one row per image, and every number of it with its interval."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -110,6 +110,7 @@ class AnomalyTable:
         groups: N group names (None for an image that stands alone), or None where groups are unknown.
         fold: ``(N,)`` int, the fold that held the image out, or None.
         pixels: the counted pixels of those images whose pixels are judged, or None.
+        maps: ``(h, w)`` map of raw scores by image id, of any resolution, for pictures; images may have none.
 
     Raises:
         DataError: no image, a part of another length, an id that stands twice, a score that is negative or no number.
@@ -124,6 +125,7 @@ class AnomalyTable:
     groups: tuple[str | None, ...] | None = None
     fold: NDArray[np.integer] | None = None
     pixels: PixelCounts | None = None
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts: dict[str, Sequence[object] | NDArray[np.generic] | None] = {

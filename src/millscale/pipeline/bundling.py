@@ -15,7 +15,7 @@ from millscale.data.classes import is_good
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image
 from millscale.imaging.quality import fit_limits, measure
-from millscale.learn.recipe import Task, Trained, TrainedDetector
+from millscale.learn.recipe import Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 
@@ -31,7 +31,7 @@ def bundle_with(
     members: Mapping[str, bytes],
     task: Task,
     config: TrainConfig,
-    trained: Trained | TrainedDetector,
+    trained: Trained | TrainedAnomaly | TrainedDetector,
     protocol: str,
 ) -> Bundle:
     """The bundle of these members, its card filled in with what every card says.
@@ -66,7 +66,7 @@ def bundle_with(
     }
     hashes = (manifest.records[row].content_hash for row in trained.trained_on)
     seen = np.array(sorted(int(name[:16], 16) for name in hashes), np.uint64)
-    return make_bundle({**facts, **card}, {**members, SEEN: _npy(seen)})
+    return make_bundle({**facts, **card}, {**members, SEEN: npy(seen)})
 
 
 def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
@@ -104,7 +104,8 @@ def spread(rows: NDArray[np.int64], most: int = CHECKED) -> NDArray[np.int64]:
     return rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))] if len(rows) else rows
 
 
-def _npy(array: NDArray[np.generic]) -> bytes:
+def npy(array: NDArray[np.generic]) -> bytes:
+    """The bytes of an array's file."""
     buffer = BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

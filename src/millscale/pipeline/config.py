@@ -10,7 +10,7 @@ from millscale.core.errors import UsageError, unknown_name
 from millscale.runtime.card import Costs
 
 RECIPES = "millscale.pipeline.recipes"
-USUAL = {"classify": "probe", "detect": "detect"}
+USUAL = {"classify": "probe", "detect": "detect", "anomaly": "anomaly"}
 """The recipe of a task, where none is named."""
 
 
@@ -21,7 +21,7 @@ class TrainConfig:
     Attributes:
         data: the folder of images.
         recipe: a registered recipe's name; None takes the usual one of the task.
-        task: "classify" or "detect"; None reads it off the recipe, or else off the labels.
+        task: "classify", "detect" or "anomaly"; None reads it off the recipe, or else off the labels.
         skip_bad: leave out the images whose annotations cannot be used, instead of stopping.
         options: the recipe's options by name; those left out keep their defaults.
         folds: number of folds made here, 3 or more.

@@ -1,6 +1,6 @@
 """A bundle on a folder of labelled images: numbers with intervals, pictures, report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Problem
+from millscale.data.classes import is_good
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_sound
 from millscale.imaging.decode import read_size
+from millscale.learn.anomalies import mask_of
 from millscale.learn.recipe import Progress
+from millscale.metrics.anomaly import AnomalyTable
+from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.decisions import decision_rates
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.openset import accepted, auroc
@@ -24,11 +28,14 @@ from millscale.pipeline.run import write_json
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
 from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
-from millscale.report.report import DetectionReport, Protocol, Report
+from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
 from millscale.runtime.bundle import SEEN, Bundle, open_bundle
 from millscale.runtime.card import Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
+
+_MAP_SIDE = 64
+"""Values along the longer side of a map kept for pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +43,7 @@ class Evaluation:
     """What ``evaluate`` found.
 
     Attributes:
-        task: "classify" or "detect", what was judged.
+        task: "classify", "detect" or "anomaly", what was judged.
         metrics: of the labelled, or annotated, images.
         table: the predictions.
         rates: of a classifier's verdicts: escape, overkill and review rate; None where undefined.
@@ -53,7 +60,7 @@ class Evaluation:
     rates: Mapping[str, Any]
     trained_on: int
     faults: int
-    report: Report | DetectionReport
+    report: Report | DetectionReport | AnomalyReport
     problems: tuple[Problem, ...]
     unknown: Mapping[str, Any]
 
@@ -73,6 +80,8 @@ def evaluate(
     backend: str = DEFAULT_BACKEND,
     skip_bad: bool = False,
     unknown_classes: bool = False,
+    good_classes: Sequence[str] | None = None,
+    false_alarm_rate: float | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Judge a bundle on labelled images, through the same path as ``inspect``.
@@ -81,12 +90,15 @@ def evaluate(
         bundle: its file; None takes the packaged NEU bundle.
         images: the labelled data set.
         folder: receives ``report.html``, its pictures, ``evaluation.json`` and the predictions.
-        task: "classify" or "detect"; None takes what the bundle can do, and where it can do both, what the data's
-            labels ask for.
+        task: "classify", "detect" or "anomaly"; None takes what the bundle can do, and where it can do several, what
+            the data's labels ask for.
         views: dihedral views that a detector looks at; None as its card says.
         backend: what runs the networks.
         skip_bad: leave out the images whose annotations cannot be used, instead of stopping.
         unknown_classes: classes that the bundle does not know are what its guard should call unknown.
+        good_classes: of the images an anomaly scorer is judged on, the classes that are no defect; None takes those
+            with a usual name.
+        false_alarm_rate: of an anomaly scorer, another than the card's.
         progress: called with (what, done, total).
 
     Raises:
@@ -104,7 +116,13 @@ def evaluate(
             "Leave --views out."
         )
     flow = flow_of(name)
-    inspector = Inspector.open(source, backend=backend, tasks=(name,), views=views)  # type: ignore[arg-type]
+    inspector = Inspector.open(
+        source,
+        backend=backend,
+        tasks=(name,),  # type: ignore[arg-type]
+        views=views,
+        false_alarm_rate=false_alarm_rate,
+    )
     images = require_sound(images, skip_bad=skip_bad)
     audit = audited(images, progress)
     manifest = flow.usable(images, audit, classes=1)
@@ -112,7 +130,8 @@ def evaluate(
     if unknown_classes and inspector.card.openset and name == "classify":
         known = [record.id for record in manifest.records if record.label in inspector.card.classes]
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
-    _check_labels(manifest, inspector.card.classes)
+    if name != "anomaly":
+        _check_labels(manifest, inspector.card.classes)
     found = _inspect(inspector, manifest.records, progress)
     seen = _seen(opened, manifest)
     table: Table
@@ -121,6 +140,9 @@ def evaluate(
     if name == "detect":
         table = _boxes_table(manifest.with_classes(inspector.card.classes), found)
         metrics = table.evaluate(thresholds=inspector.card.thresholds)
+    elif name == "anomaly":
+        table = _scores_table(manifest, good_classes or _good(manifest), found)
+        metrics = table.evaluate(threshold=1.0)
     else:
         table = _table(manifest, inspector.card.classes, found)
         metrics, rates = table.evaluate(), _rates(inspector, manifest, found)
@@ -177,6 +199,37 @@ def _restricted(manifest: Manifest, ids: list[str]) -> Manifest:
         )
     kept = manifest.select(ids)
     return replace(kept, classes=tuple(name for name, count in kept.class_counts.items() if count))
+
+
+def _good(manifest: Manifest) -> list[str]:
+    """The classes that are no defect, by their names."""
+    return [name for name in manifest.classes if is_good(name)]
+
+
+def _scores_table(manifest: Manifest, good: Sequence[str], found: list[Inspection]) -> AnomalyTable:
+    """Scores and maps in multiples of the limit, which stands at one half."""
+    pixels, records = PixelCounts(), manifest.records
+    predictions = [entry.prediction for entry in found if entry.prediction]
+    maps: dict[str, NDArray[np.float32]] = {}
+    for record, prediction in zip(records, predictions, strict=True):
+        assert prediction.anomaly_map is not None  # noqa: S101 - every scorer gives one
+        levels = (prediction.anomaly_map / np.maximum(1 - prediction.anomaly_map, 1e-6)).astype(np.float32)
+        mask = mask_of(record, good=record.label in good, size=levels.shape)
+        if mask is not None:
+            pixels.add(levels, mask, group=record.group)
+        step = max(1, max(levels.shape) // _MAP_SIDE)
+        maps[record.id] = levels[step // 2 :: step, step // 2 :: step]
+    return AnomalyTable(
+        ids=manifest.ids,
+        paths=tuple(record.path for record in records),
+        kinds=tuple(record.label for record in records),
+        defective=np.array([record.label not in good for record in records]),
+        scores=np.array([prediction.score / (1 - prediction.score) for prediction in predictions]),
+        masks=tuple(record.mask for record in records),
+        groups=tuple(record.group for record in records),
+        pixels=pixels if pixels.regions else None,
+        maps=maps,
+    )
 
 
 def _boxes_table(manifest: Manifest, found: list[Inspection]) -> DetectionTable:

@@ -16,12 +16,13 @@ from millscale.core.errors import UsageError
 from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split
+from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
 from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
 from millscale.report.html import write_report
-from millscale.report.report import DetectionReport, Report
+from millscale.report.report import AnomalyReport, DetectionReport, Report
 from millscale.runtime.bundle import Bundle
 
 RUN_FILE = "run.json"
@@ -59,12 +60,12 @@ class Run:
     manifest: Manifest
     audit: Audit
     split: Split
-    table: PredictionTable | DetectionTable
-    metrics: ClassificationMetrics | DetectionMetrics
+    table: PredictionTable | DetectionTable | AnomalyTable
+    metrics: ClassificationMetrics | DetectionMetrics | AnomalyMetrics
     bundle: Bundle
     bundle_path: Path
     document: dict[str, Any]
-    _report: Report | DetectionReport
+    _report: Report | DetectionReport | AnomalyReport
 
     @property
     def protocol(self) -> str:

@@ -82,7 +82,8 @@ class Scorer:
         # A comparison with NaN is false, so that a NaN would make the verdict "pass".
         if patches.ndim != 3 or len(patches) != 1 or not patches.size or not np.isfinite(patches).all():
             raise ModelError(
-                f"{self._network.name}: expected a finite map, found one of shape {patches.shape}. Train the bundle anew."
+                f"{self._network.name}: expected a finite map, found one of shape {patches.shape}. "
+                "Train the bundle anew."
             )
         return Anomaly(raw_score(patches[0]), patches[0], geometry, image.shape[:2], tensor.shape[:2])
 

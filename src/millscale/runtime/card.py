@@ -17,7 +17,7 @@ _LONGEST_SIDE = 4096
 _MOST_PARTS = 9
 """A classifier and eight detectors."""
 
-Task = Literal["classify", "detect"]
+Task = Literal["classify", "detect", "anomaly"]
 Views = Literal[1, 2, 4, 8]
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -47,18 +47,32 @@ class Detection(_Strict):
     views: Views = 1
 
 
+class Alarms(_Strict):
+    """The operating point of an anomaly scorer: `metrics.false_alarms.FalseAlarmThreshold` says what each means."""
+
+    threshold: float = Field(gt=0)
+    rate_asked: Annotated[float, Field(gt=0, lt=1)]
+    expected_rate: Probability
+    upper_bound: Probability
+    groups: int
+    images: int
+    extrapolated: bool
+
+
 class Part(_Strict):
     """One network of the bundle and its task.
 
     Attributes:
-        preprocess: of a detector, which has its own; a classifier takes the card's.
+        preprocess: of a detector or an anomaly scorer, which have their own; a classifier takes the card's.
         detection: of a detector.
+        alarms: of an anomaly scorer.
     """
 
     task: Task
     file: MemberName
     preprocess: dict[str, Any] | None = None
     detection: Detection | None = None
+    alarms: Alarms | None = None
 
     @field_validator("preprocess")
     @classmethod
@@ -67,8 +81,9 @@ class Part(_Strict):
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> "Part":
-        found = {name for name in ("preprocess", "detection") if getattr(self, name) is not None}
-        wanted = {"preprocess", "detection"} if self.task == "detect" else set()
+        found = {name for name in ("preprocess", "detection", "alarms") if getattr(self, name) is not None}
+        own: dict[Task, set[str]] = {"detect": {"preprocess", "detection"}, "anomaly": {"preprocess", "alarms"}}
+        wanted = own.get(self.task, set())
         if found != wanted:
             raise ValueError(f"expected {_listed(wanted)} with task '{self.task}', found {_listed(found)}")
         return self
@@ -145,11 +160,13 @@ class Golden(_Strict):
     Attributes:
         probs: of the classifier, over the card's classes.
         scores: file of each detector → its highest raw scores, falling (`runtime.locate.Locator.top_scores`).
+        raw: raw score of the anomaly scorer.
     """
 
     file: MemberName
     probs: tuple[Probability, ...] | None = None
     scores: dict[MemberName, tuple[Probability, ...]] = {}
+    raw: Annotated[float, Field(ge=0)] | None = None
     tolerance: float = Field(1e-3, gt=0, le=0.01)
 
 
@@ -200,6 +217,11 @@ class Card(_Strict):
         return tuple(part for part in self.parts if part.task == "detect")
 
     @property
+    def scorer(self) -> Part | None:
+        """The part that scores anomalies, if any."""
+        return next((part for part in self.parts if part.task == "anomaly"), None)
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """Class name → the score from which a box of it counts; empty without a detector."""
         if self.fusion is not None:
@@ -245,6 +267,8 @@ class Card(_Strict):
         if found != wanted:
             having = "a" if self.classifier else "no"
             raise ValueError(f"expected {_listed(wanted)} with {having} classifier, found {_listed(found)}")
+        if (self.golden.raw is not None) != (self.scorer is not None) or (self.scorer and len(tasks) > 1):
+            raise ValueError("expected an anomaly scorer alone in its bundle, with its raw score of the golden image")
         if self.golden.probs is not None and len(self.golden.probs) != len(self.classes):
             raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
         if self.classifier and len(self.classes) < 2:

@@ -21,6 +21,8 @@ from millscale.runtime.card import Costs
 
 NO_DEFECT = "no defect"
 """The label where nothing was located and no class means that the piece is good."""
+ANOMALY = "anomaly"
+"""The label of what is unlike good pieces, where only those were learnt from."""
 IMAGE_FAULT = "image fault"
 """The label of an image that is no proper photograph."""
 UNKNOWN = "unknown"
@@ -81,6 +83,23 @@ def decide_class(
     else:
         reason = f"no defect at {p_good:.1%}"
     return Verdict(outcome, label, confidence, reason, costs)
+
+
+def decide_anomaly(score: float, regions: int, good: str, rate: float) -> Verdict:
+    """Reject from one half up, where the threshold stands.
+
+    Args:
+        score: in [0, 1), as `runtime.anomaly.squashed` gives it.
+        regions: places from the threshold up.
+        good: label of what passes.
+        rate: share of good images that the threshold is expected to reject.
+    """
+    ratio = score / (1.0 - score)
+    where = f" in {regions} place{'s' if regions > 1 else ''}" if regions else ""
+    told = f"{ratio:.2f} × the limit, which {rate:.2%} of good images are expected to reach"
+    if score >= 0.5:
+        return Verdict("reject", ANOMALY, score, f"unlike good images{where}: {told}")
+    return Verdict("pass", good, 1.0 - score, f"like good images: {told}")
 
 
 def decide_fault(fault: str) -> Verdict:

@@ -17,12 +17,14 @@ from millscale.core.types import Boxes, Image, Prediction
 from millscale.imaging.decode import decode_image, read_image
 from millscale.imaging.preprocess import Preprocess
 from millscale.imaging.quality import fault, measure
+from millscale.runtime.anomaly import NORMAL, Scorer, rethreshold, squashed
 from millscale.runtime.bundle import Bundle, open_bundle
-from millscale.runtime.card import TASKS, Card, Costs, Part, Task, Views
+from millscale.runtime.card import TASKS, Alarms, Card, Costs, Part, Task, Views
 from millscale.runtime.classify import Classifier
 from millscale.runtime.decide import (
     Verdict,
     counting,
+    decide_anomaly,
     decide_boxes,
     decide_class,
     decide_fault,
@@ -61,9 +63,10 @@ class Inspector:
             images one core each is quicker.
         tasks: the parts to run; the bundle must have one of them.
         views: dihedral views of the image that each detector looks at; None as the card says.
+        false_alarm_rate: of an anomaly scorer, another share of good images that may be rejected than the card's.
 
     Raises:
-        UsageError: an unknown backend, or a bundle with none of the tasks.
+        UsageError: an unknown backend, a bundle with none of the tasks, or a false-alarm rate for one without a scorer.
         ModelError: a network that does not load, or is not what its part says.
     """
 
@@ -75,6 +78,7 @@ class Inspector:
         threads: int = 1,
         tasks: Sequence[Task] = TASKS,
         views: Views | None = None,
+        false_alarm_rate: float | None = None,
     ) -> None:
         self.card = card = bundle.card
         parts = [part for part in card.parts if part.task in tasks]
@@ -85,9 +89,13 @@ class Inspector:
         ]
         self._classifier: Classifier | None = None
         self._locators: dict[str, Locator] = {}
+        self._scorer: Scorer | None = None
+        self.alarms = _alarms(bundle, false_alarm_rate)
         for part, network in zip(parts, networks, strict=True):
             if part.task == "classify":
                 self._classifier = Classifier(network, Preprocess.from_json(card.preprocess or {}), len(card.classes))
+            elif part.task == "anomaly":
+                self._scorer = Scorer(network, Preprocess.from_json(part.preprocess or {}))
             else:
                 self._locators[part.file] = locator_of(_seeing(part, views), network, len(card.classes))
         self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
@@ -102,6 +110,7 @@ class Inspector:
         threads: int = 1,
         tasks: Sequence[Task] = TASKS,
         views: Views | None = None,
+        false_alarm_rate: float | None = None,
     ) -> "Inspector":
         """Open a bundle, verify it, and run its golden image.
 
@@ -111,14 +120,17 @@ class Inspector:
             threads: cores for one image.
             tasks: the parts to run.
             views: of each detector.
+            false_alarm_rate: of an anomaly scorer.
 
         Raises:
-            UsageError: an unknown backend, or a bundle with none of the tasks.
+            UsageError: as the class says.
             ModelError: not a bundle, damaged, refused, or it answers the golden image wrongly.
         """
         source = Path(path) if path is not None else packaged_bundle()
         bundle = open_bundle(source)
-        inspector = cls(bundle, backend=backend, threads=threads, tasks=tasks, views=views)
+        inspector = cls(
+            bundle, backend=backend, threads=threads, tasks=tasks, views=views, false_alarm_rate=false_alarm_rate
+        )
         inspector._check_golden(bundle, str(source))
         return inspector
 
@@ -130,8 +142,9 @@ class Inspector:
 
         Returns:
             ``probs`` where a classifier runs, ``boxes`` where a detector does, however weak they are. The score is the
-            probability of a defect; without a classifier, the highest score of a box of one. ``fault`` where the image
-            is no proper photograph.
+            probability of a defect; without a classifier, the highest score of a box of one. An anomaly scorer gives
+            its map, a score that is one half at the limit, and from there on boxes around what is beyond it. ``fault``
+            where the image is no proper photograph.
 
         Raises:
             DataError: the image cannot be decoded.
@@ -141,6 +154,13 @@ class Inspector:
         return replace(self._predict(pixels), fault=fault(measure(pixels), self.card.quality))
 
     def _predict(self, pixels: Image) -> Prediction:
+        if self._scorer is not None and self.alarms is not None:
+            found, limit = self._scorer.score(pixels), self.alarms.threshold
+            regions = found.regions(limit, len(self.card.classes) - 1) if found.raw >= limit else _no_boxes()
+            whole = found.map()
+            return Prediction(
+                squashed(found.raw, limit), boxes=regions, anomaly_map=whole / (whole + np.float32(limit))
+            )
         boxes = self._locate(pixels)
         if self._classifier is not None:
             probs, features = self._classifier.classify(pixels)
@@ -171,6 +191,14 @@ class Inspector:
             return decide_unknown(prediction.novelty, card.classes, costs or card.costs)
         if prediction.probs is not None:
             return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
+        if prediction.anomaly_map is not None and self.alarms is not None:
+            if costs is not None:
+                raise UsageError(
+                    f"Bundle '{card.name}': expected no costs, for its limit follows from a false-alarm rate. "
+                    "Give that instead."
+                )
+            regions = 0 if prediction.boxes is None else len(prediction.boxes)
+            return decide_anomaly(prediction.score, regions, card.classes[0], self.alarms.expected_rate)
         if prediction.boxes is None:
             raise ModelError("Expected a prediction with class probabilities or boxes, found neither in it.")
         if costs is not None:
@@ -197,7 +225,7 @@ class Inspector:
     @property
     def locates(self) -> bool:
         """Whether predictions have boxes."""
-        return bool(self._locators)
+        return bool(self._locators) or self._scorer is not None
 
     def counting(self, prediction: Prediction) -> Boxes | None:
         """The boxes of a prediction that reach their class's threshold; None where nothing locates.
@@ -207,7 +235,9 @@ class Inspector:
         if prediction.boxes is None:
             return None
         if prediction.fault is not None:
-            return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+            return _no_boxes()
+        if self._scorer is not None:
+            return prediction.boxes
         return counting(prediction.boxes, self.card.classes, self.card.thresholds)
 
     def inspect_files(
@@ -253,10 +283,30 @@ class Inspector:
             expected = {file: np.array(golden.scores[file]) for file in found}
             if self._classifier is not None:
                 found["probs"], expected["probs"] = self._classifier.classify(pixels).probs, np.array(golden.probs)
+            if self._scorer is not None:
+                found["raw"] = np.array([self._scorer.score(pixels).raw], np.float32)
+                expected["raw"] = np.array([golden.raw])
         except (DataError, ModelError) as error:
             raise ModelError(f"{source}: its golden image cannot be inspected: {error}") from error
         for name, answer in found.items():
             _check_answer(source, answer, expected[name], golden.tolerance)
+
+
+def _no_boxes() -> Boxes:
+    return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+
+def _alarms(bundle: Bundle, rate: float | None) -> Alarms | None:
+    """The operating point of the bundle's anomaly scorer, or that of another rate."""
+    part = bundle.card.scorer
+    if rate is None:
+        return part.alarms if part else None
+    if part is None or NORMAL not in bundle.members:
+        raise UsageError(
+            f"Bundle '{bundle.card.name}': expected an anomaly scorer to set a false-alarm rate of, found none. "
+            "Leave the rate out."
+        )
+    return Alarms.model_validate(rethreshold(bundle.members[NORMAL], rate).to_json())
 
 
 def _without(card: Card, tasks: Sequence[Task]) -> UsageError:

@@ -29,7 +29,7 @@ class Gaussian:
         return build.op("Log", build.op("Add", squared, build.constant(np.array(1e-3, np.float32))))
 
 
-def fit(patches: Patches, bank: int, components: int, seed: int) -> Gaussian:
+def fit(patches: Patches, _bank: int, _components: int, _seed: int) -> Gaussian:
     """Mean and covariance of the good patches, drawn a little towards a sphere."""
     good = patches.good.astype(np.float64)
     mean, covariance = good.mean(0), np.cov(good.T)

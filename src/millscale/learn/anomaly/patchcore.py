@@ -1,7 +1,7 @@
 """PatchCore (Roth et al., CVPR 2022): how far a patch is from the nearest of a bank of good ones.
 
-The bank is a greedy coreset of good patches in their leading principal components, each scaled by the square root of its
-deviation. The search is a convolution with the bank as its kernels, inside the graph.
+The bank is a greedy coreset of good patches in their leading principal components, each scaled by the square root of
+its deviation. The search is a convolution with the bank as its kernels, inside the graph.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ class Discriminator:
         return pointwise(build, hidden, self.out_weight, self.out_bias)
 
 
-def fit(patches: Patches, bank: int, components: int, seed: int) -> Discriminator:
+def fit(patches: Patches, _bank: int, _components: int, seed: int) -> Discriminator:
     """Trained for a fixed number of passes."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier  # seconds to import, and rarely needed
@@ -48,5 +48,8 @@ def fit(patches: Patches, bank: int, components: int, seed: int) -> Discriminato
         network.fit((features - mean) / deviation, drawn)
     weight = network.coefs_[0] / deviation[:, None]
     return Discriminator(
-        weight, network.intercepts_[0] - mean @ weight, np.asarray(network.coefs_[1]), np.asarray(network.intercepts_[1])
+        weight,
+        network.intercepts_[0] - mean @ weight,
+        np.asarray(network.coefs_[1]),
+        np.asarray(network.intercepts_[1]),
     )

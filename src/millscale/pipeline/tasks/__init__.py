@@ -12,20 +12,22 @@ from typing import Any, Protocol, cast
 from millscale.core import plugins
 from millscale.core.types import Image
 from millscale.data.audit.audit import Audit
+from millscale.data.classes import is_good
 from millscale.data.manifest import Manifest
 from millscale.learn.recipe import Progress, Task
+from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
 from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
 from millscale.pipeline.config import TrainConfig
-from millscale.report.report import AuditSummary, DetectionReport, Report
+from millscale.report.report import AnomalyReport, AuditSummary, DetectionReport, Report
 from millscale.report.report import Protocol as ReportProtocol
 from millscale.runtime.bundle import Bundle
 
 TASKS = "millscale.pipeline.tasks"
-Table = PredictionTable | DetectionTable
-Metrics = ClassificationMetrics | DetectionMetrics
+Table = PredictionTable | DetectionTable | AnomalyTable
+Metrics = ClassificationMetrics | DetectionMetrics | AnomalyMetrics
 
 
 class Flow(Protocol):
@@ -57,7 +59,7 @@ class Flow(Protocol):
         audit: AuditSummary,
         mosaic: Image | None,
         details: Mapping[str, str],
-    ) -> Report | DetectionReport:
+    ) -> Report | DetectionReport | AnomalyReport:
         """What the page shows."""
 
     def save_predictions(self, folder: Path, table: Any) -> None:
@@ -75,6 +77,13 @@ def flow_of(task: str) -> Flow:
 
 
 def task_of(images: Manifest) -> str:
-    """The task that a data set's labels ask for: most images with drawn boxes ask for a detector."""
+    """The task that a data set's labels ask for.
+
+    A training part of good images alone, with or without a test part, asks for an anomaly scorer; most images with
+    drawn boxes ask for a detector.
+    """
+    trained = {record.label for record in images.records if record.split != "test"}
+    if trained and all(label is not None and is_good(label) for label in trained):
+        return "anomaly"
     drawn = sum(record.boxes is not None and len(record.boxes) > 0 for record in images.records)
     return "detect" if drawn > len(images) / 2 else "classify"
