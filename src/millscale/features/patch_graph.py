@@ -1,7 +1,7 @@
-"""One ONNX graph from pixels to patch features: one vector for every eighth pixel in both directions.
+"""One ONNX graph from pixels to patch features: one vector for every eighth pixel in both directions, of our backbones.
 
     images (n, h, w, 3) uint8 → normalise → backbone(s) → the maps of stride 8 and 16, each averaged over 3 × 3,
-    the coarser one enlarged → features (n, d, h / 8, w / 8)
+    the coarser one enlarged → features (n, d, h', w')
 
 These are the locally aware patch features of PatchCore (Roth et al., CVPR 2022, section 3.1).
 """
@@ -14,7 +14,6 @@ from onnx import TensorProto, helper
 from millscale.features.backbone import Backbone
 from millscale.features.graph import IMAGES, Builder, feature_maps, normalised
 
-STRIDE = 8
 _NEIGHBOURS = 3
 
 

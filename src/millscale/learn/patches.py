@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from millscale.core.types import Image
 from millscale.features.graph import Builder
-from millscale.features.patch_graph import STRIDE
 from millscale.learn.drawn_defects import draw_defect
 from millscale.runtime.network import Network
 
@@ -86,13 +86,14 @@ def sample(
     def one(row: int) -> Sample:
         rng = np.random.default_rng([seed, row])
         image = load(row)
-        good = _vectors(network, image)
+        good, _ = _vectors(network, image)
         taken = good[rng.permutation(len(good))[: _share(_GOOD, count)]]
         own, beside = [good[:0]], [good[:0]]
         for _ in range(copies if row % every == 0 else 0):
             other = load(int(rng.choice(np.flatnonzero(parts == parts[row]))))
             altered, mask = draw_defect(image, other, rng)
-            vectors, covered = _vectors(network, altered), _coverage(mask)
+            vectors, places = _vectors(network, altered)
+            covered = _coverage(mask, places)
             under = np.flatnonzero(covered.ravel() > _COVERED)
             clear = np.flatnonzero(gaussian_filter(covered, 2.0).ravel() < _CLEAR)
             own.append(vectors[rng.permutation(under)[: _share(_DRAWN, count * copies // every)]])
@@ -119,14 +120,17 @@ def pointwise(build: Builder, features: str, weight: Floats, bias: Floats) -> st
     return build.op("Conv", features, kernel, build.constant(np.asarray(bias, np.float32)), kernel_shape=[1, 1])
 
 
-def _vectors(network: Network, image: Image) -> NDArray[np.float16]:
+def _vectors(network: Network, image: Image) -> tuple[NDArray[np.float16], tuple[int, int]]:
+    """``(h' w', d)`` the image's patches row by row, and ``(h', w')``."""
     features = network.run({"images": image[None]}, ["features"])[0][0]
-    return np.asarray(features.reshape(len(features), -1).T, np.float16)
+    vectors = np.asarray(features.reshape(len(features), -1).T, np.float16)
+    return vectors, (features.shape[1], features.shape[2])
 
 
-def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    height, width = (side // STRIDE for side in mask.shape)
-    return np.asarray(mask.reshape(height, STRIDE, width, STRIDE).mean((1, 3)))
+def _coverage(mask: NDArray[np.bool_], places: tuple[int, int]) -> NDArray[np.float32]:
+    """``places`` float32, of each patch the share that the mask covers."""
+    image = PIL.Image.fromarray(mask.astype(np.float32))
+    return np.asarray(image.resize(places[::-1], PIL.Image.Resampling.BOX))
 
 
 def _share(wanted: int, images: int) -> int:
