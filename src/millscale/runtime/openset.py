@@ -120,14 +120,15 @@ def doubts(probs: Floats) -> NDArray[np.float64]:
 
 
 def ratios(distances: Distances, probs: Floats, limits: Limits) -> NDArray[np.float64]:
-    """``(n,)`` of each image, the larger of its two distances over their limits; more than 1 is unknown.
+    """``(n,)`` of each image, its relative distance over its limit; beyond its limit, the plain distance if it is more.
 
     Doubt makes an image farther, as in ViM (Wang et al. 2022) and NNGuide (Park et al. 2023); but to be sure makes it
     no nearer, for softmax is surest of the farthest.
     """
     raised = np.exp(limits.power * np.maximum(doubts(probs) - limits.usual, 0.0))
-    near = (distances.relative / limits.relative).min(1)
-    return np.asarray(np.maximum(near * raised, distances.plain.min(1) / limits.farthest))
+    near = (distances.relative / limits.relative).min(1) * raised
+    plain = distances.plain.min(1) / limits.farthest
+    return np.asarray(np.where(plain > 1, np.maximum(near, plain), near))
 
 
 def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> Guard:
