@@ -151,11 +151,11 @@ def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> 
             f"Guard: expected finite float arrays ({1 + classes}, d), (d, 1 + r) and (d, 1 + r), found {found}. "
             "Copy the bundle again, or train it anew."
         )
-    return Guard(means, within, total)
+    return Guard(*(array.astype(np.float64) for array in arrays))  # once, not at every image
 
 
 def _squared(x: NDArray[np.float64], metric: Floats) -> NDArray[np.float64]:
-    wide = np.asarray(metric, np.float64)
+    wide = metric.astype(np.float64, copy=False)
     return np.asarray(np.maximum(((x * wide[:, 0]) ** 2).sum(1) - ((x @ wide[:, 1:]) ** 2).sum(1), 0.0))
 
 
