@@ -74,8 +74,11 @@ def test_limits_and_ratios_are_those_worked_out_step_by_step():
     np.testing.assert_allclose(limits.relative, [expected * width**0.5 for width in widths])
     assert limits.farthest == max(min(row) for row in plain)
     assert (limits.usual, limits.power) == (pytest.approx(np.median(doubt)), pytest.approx(power))
-    far = [max(one / expected, min(row) / limits.farthest) for one, row in zip(raised, plain, strict=True)]
-    np.testing.assert_allclose(ratios(Distances(relative, plain), probs, limits), far)
+    np.testing.assert_allclose(ratios(Distances(relative, plain), probs, limits), np.array(raised) / expected)
+    beyond = ratios(Distances(relative, 5 * plain), probs, limits)
+    for i, found in enumerate(beyond):
+        far = 5 * min(plain[i]) / limits.farthest
+        assert found == pytest.approx(max(raised[i] / expected, far if far > 1 else 0))
 
 
 @pytest.mark.parametrize("ties", [False, True])

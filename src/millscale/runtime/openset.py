@@ -120,14 +120,15 @@ def doubts(probs: Floats) -> NDArray[np.float64]:
 
 
 def ratios(distances: Distances, probs: Floats, limits: Limits) -> NDArray[np.float64]:
-    """``(n,)`` of each image, the larger of its two distances over their limits; more than 1 is unknown.
+    """``(n,)`` of each image, its relative distance over its limit; beyond its limit, the plain distance if it is more.
 
     Doubt makes an image farther, as in ViM (Wang et al. 2022) and NNGuide (Park et al. 2023); but to be sure makes it
     no nearer, for softmax is surest of the farthest.
     """
     raised = np.exp(limits.power * np.maximum(doubts(probs) - limits.usual, 0.0))
-    near = (distances.relative / limits.relative).min(1)
-    return np.asarray(np.maximum(near * raised, distances.plain.min(1) / limits.farthest))
+    near = (distances.relative / limits.relative).min(1) * raised
+    plain = distances.plain.min(1) / limits.farthest
+    return np.asarray(np.where(plain > 1, np.maximum(near, plain), near))
 
 
 def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> Guard:
@@ -150,11 +151,11 @@ def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> 
             f"Guard: expected finite float arrays ({1 + classes}, d), (d, 1 + r) and (d, 1 + r), found {found}. "
             "Copy the bundle again, or train it anew."
         )
-    return Guard(means, within, total)
+    return Guard(*(array.astype(np.float64) for array in arrays))  # once, not at every image
 
 
 def _squared(x: NDArray[np.float64], metric: Floats) -> NDArray[np.float64]:
-    wide = np.asarray(metric, np.float64)
+    wide = metric.astype(np.float64, copy=False)
     return np.asarray(np.maximum(((x * wide[:, 0]) ** 2).sum(1) - ((x @ wide[:, 1:]) ** 2).sum(1), 0.0))
 
 
