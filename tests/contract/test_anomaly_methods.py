@@ -42,7 +42,8 @@ def evidence(method: str, given: Patches, vectors: np.ndarray, seed: int = 0) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str):
     module = plugins.load(METHODS, name)
-    assert module.DESCRIPTION and isinstance(module.DRAWN, bool)
+    assert module.DESCRIPTION
+    assert isinstance(module.DRAWN, bool)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +51,8 @@ def test_strange_patches_score_above_good_ones_that_it_never_saw(name: str):
     unseen = patches(seed=0, count=900)
     given = Patches(unseen.good[:600], unseen.drawn[:600], unseen.beside[:300])
     good, strange = (evidence(name, given, part[600:]) for part in (unseen.good, unseen.drawn))
-    assert np.isfinite(good).all() and np.isfinite(strange).all()
+    assert np.isfinite(good).all()
+    assert np.isfinite(strange).all()
     assert (strange[:, None] > good[None]).mean() > 0.95
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from millscale.core import plugins
-from millscale.learn.recipe import Task, Trained, TrainedDetector
+from millscale.learn.recipe import Task, Trained, TrainedAnomaly, TrainedDetector
 
 PACKAGE = "millscale.pipeline.recipes"
 NAMES = plugins.names(PACKAGE)
@@ -49,7 +49,7 @@ def test_it_runs_a_task_with_its_options(recipe):
     hints = inspect.get_annotations(recipe.run, eval_str=True)
     assert hints["task"] is Task
     assert hints["config"] is recipe.Config
-    assert hints["return"] is {"classify": Trained, "detect": TrainedDetector}[recipe.TASK]
+    assert hints["return"] is {"classify": Trained, "detect": TrainedDetector, "anomaly": TrainedAnomaly}[recipe.TASK]
 
 
 def test_listing_and_configuring_recipes_loads_no_torch():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, mahalanobis
+from tests.contract.test_anomaly_methods import evidence, patches
 
 from millscale.features.backbone import open_backbones
 from millscale.features.patch_graph import patch_graph
@@ -11,7 +12,6 @@ from millscale.learn.anomaly import gaussian, patchcore
 from millscale.learn.anomaly_graph import Usual, anomaly_graph, evidence_graph, usual
 from millscale.runtime.anomaly import raw_score
 from millscale.runtime.backends.onnxruntime import Network
-from tests.contract.test_anomaly_methods import evidence, patches
 
 
 def test_patchcore_is_the_distance_to_the_nearest_of_its_bank():
@@ -77,7 +77,23 @@ def test_patches_are_the_maps_of_stride_8_and_16_averaged_over_3_by_3(image):
     rows, columns = ((np.arange(2 * side) + 0.5) / 2 - 0.5 for side in coarse.shape[1:])
     across = np.stack([[np.interp(columns, np.arange(len(row)), row) for row in plane] for plane in coarse])
     whole = np.stack([[np.interp(rows, np.arange(len(c)), c) for c in plane.T] for plane in across]).transpose(0, 2, 1)
-    assert features[128:] == pytest.approx(whole, abs=1e-4)
+    assert features[128:384] == pytest.approx(whole, abs=1e-4)
+    assert features[384:388] == pytest.approx(np.stack(_inside(*features.shape[1:])), abs=1e-6)
+
+
+def _inside(height: int, width: int) -> list[np.ndarray]:
+    """Of windows of 5 and of 15 places, up and down and across, the share within the image."""
+    found = []
+    for reach in (5, 15):
+        for sides in ((reach, 1), (1, reach)):
+            share = np.zeros((height, width))
+            for y in range(height):
+                for x in range(width):
+                    rows = [y + i for i in range(-(sides[0] // 2), sides[0] // 2 + 1)]
+                    columns = [x + i for i in range(-(sides[1] // 2), sides[1] // 2 + 1)]
+                    share[y, x] = np.mean([0 <= r < height and 0 <= c < width for r in rows for c in columns])
+            found.append(share)
+    return found
 
 
 def _averaged(maps: np.ndarray) -> np.ndarray:

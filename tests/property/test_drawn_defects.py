@@ -16,7 +16,10 @@ def test_what_changes_much_is_in_the_mask_and_the_rest_stays(seed: int, shape: t
     image, source = (np.clip(rng.normal(120, 12, (*size, 3)), 0, 255).astype(np.uint8) for size in (shape, other))
     before = image.copy()
     drawn, mask = draw_defect(image, source, rng)
-    assert drawn.shape == image.shape and drawn.dtype == np.uint8 and mask.shape == shape and mask.dtype == np.bool_
+    assert drawn.shape == image.shape
+    assert drawn.dtype == np.uint8
+    assert mask.shape == shape
+    assert mask.dtype == np.bool_
     assert (image == before).all()
     change = np.abs(drawn.astype(int) - image).max(2)
     if mask.any():
@@ -28,7 +31,8 @@ def test_what_changes_much_is_in_the_mask_and_the_rest_stays(seed: int, shape: t
 def test_the_same_generator_draws_the_same(seed: int):
     image = np.random.default_rng(1).integers(0, 256, (64, 48, 3), np.uint8)
     first, second = (draw_defect(image, image, np.random.default_rng(seed)) for _ in range(2))
-    assert (first[0] == second[0]).all() and (first[1] == second[1]).all()
+    assert (first[0] == second[0]).all()
+    assert (first[1] == second[1]).all()
 
 
 def test_most_draws_show_something_and_hide_most_of_the_image():

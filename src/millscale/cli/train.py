@@ -168,6 +168,11 @@ def _summary(run: Any) -> None:
     for line in summary_lines(run.metrics):
         say(line)
     say(f"  {run.metrics.groups} independent groups; {run.protocol}")
+    suspects = [entry["image"] for entry in run.document["trained"].get("suspects", ())]
+    if suspects:
+        say(
+            f"Look at  {', '.join(suspects)}: so unlike the other good images that they may show defects. Remove those."
+        )
     say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
     say(f"Report  {run.folder / 'report.html'}")
     say(f"Took    {run.document['seconds']:.1f} s")

@@ -1,9 +1,9 @@
 """One ONNX graph from pixels to patch features: one vector for every eighth pixel in both directions, of our backbones.
 
     images (n, h, w, 3) uint8 → normalise → backbone(s) → the maps of stride 8 and 16, each averaged over 3 × 3,
-    the coarser one enlarged → features (n, d, h', w')
+    the coarser one enlarged, and how near the border is → features (n, d, h', w')
 
-These are the locally aware patch features of PatchCore (Roth et al., CVPR 2022, section 3.1).
+The maps are the locally aware patch features of PatchCore (Roth et al., CVPR 2022, section 3.1).
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from millscale.features.backbone import Backbone
 from millscale.features.graph import IMAGES, Builder, feature_maps, normalised
 
 _NEIGHBOURS = 3
+_REACHES = (5, 15)
+"""Of the windows that tell how near the border is, in patches."""
 
 
 def patch_graph(backbones: Sequence[Backbone]) -> bytes:
@@ -34,7 +36,23 @@ def patch_features(build: Builder, backbones: Sequence[Backbone]) -> str:
         build.op("AveragePool", each, kernel_shape=[_NEIGHBOURS] * 2, pads=[pad] * 4, count_include_pad=0)
         for each in maps
     ]
-    return build.op("Concat", averaged[0], *(sized_as(build, each, averaged[0]) for each in averaged[1:]), axis=1)
+    aligned = [averaged[0], *(sized_as(build, each, averaged[0]) for each in averaged[1:])]
+    return build.op("Concat", *aligned, *_border(build, averaged[0]), axis=1)
+
+
+def _border(build: Builder, like: str) -> list[str]:
+    """Four maps ``(n, 1, h, w)``: of a window around each place, up and down and across, the share within the image."""
+    first = build.op("Slice", like, *(build.constant(np.array([i])) for i in (0, 1, 1)))
+    ones = build.op("Add", build.op("Mul", first, _number(build, 0.0)), _number(build, 1.0))
+    kernels = [side for reach in _REACHES for side in ([reach, 1], [1, reach])]
+    return [
+        build.op("AveragePool", ones, kernel_shape=kernel, pads=[side // 2 for side in kernel] * 2, count_include_pad=1)
+        for kernel in kernels
+    ]
+
+
+def _number(build: Builder, value: float) -> str:
+    return build.constant(np.array(value, np.float32))
 
 
 def sized_as(build: Builder, resized: str, like: str) -> str:

@@ -31,8 +31,9 @@ PARTS, CHECKED = 3, 60
 FEWEST, FEWEST_GROUPS = 20, 3
 _REMEMBERED = 64
 """Decoded images kept, for pasting from."""
-_SUSPECT, _SUSPECTS = 1.5, 20
-"""A good image whose score is so many times the threshold is worth a look: defects hide among good images."""
+_SUSPECT, _SUSPECTS = 6.0, 20
+"""Robust deviations above the median from which a good image is worth a look, and how many are named: defects hide
+among good images, and raise the threshold."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
         preprocess=preprocess,
         threshold=chosen,
         normal=np.column_stack([raw, np.unique(groups, return_inverse=True)[1]]),
-        details=_details(config, backbones, task, rows.fitted, raw / chosen.threshold),
+        details=_details(config, backbones, task, rows.fitted, raw),
         licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
         reference=reference,
         trained_on=rows.fitted,
@@ -247,12 +248,16 @@ def _details(
     backbones: Sequence[Backbone],
     task: Task,
     fitted: NDArray[np.int64],
-    levels: NDArray[np.float64],
+    raw: NDArray[np.float64],
 ) -> dict[str, Any]:
-    worst = [int(i) for i in np.argsort(-levels) if levels[i] >= _SUSPECT][:_SUSPECTS]
+    middle = np.median(raw)
+    deviations = (raw - middle) / max(1.4826 * float(np.median(np.abs(raw - middle))), 1e-9)
+    worst = [int(i) for i in np.argsort(-deviations) if deviations[i] >= _SUSPECT][:_SUSPECTS]
     return {
         "recipe": "anomaly",
         "config": asdict(config),
         "backbones": [{"name": b.spec.name, "sha256": b.digest} for b in backbones],
-        "suspects": [{"image": task.manifest.ids[fitted[i]], "level": round(float(levels[i]), 3)} for i in worst],
+        "suspects": [
+            {"image": task.manifest.ids[fitted[i]], "deviations": round(float(deviations[i]), 1)} for i in worst
+        ],
     }

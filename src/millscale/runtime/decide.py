@@ -27,6 +27,8 @@ IMAGE_FAULT = "image fault"
 """The label of an image that is no proper photograph."""
 UNKNOWN = "unknown"
 """The label of what the classifier has never seen the like of."""
+LIMIT = 0.5
+"""Where the threshold of an anomaly scorer stands among its scores in [0, 1)."""
 _TOLD = 3
 """Boxes that a reason names."""
 
@@ -89,7 +91,7 @@ def decide_anomaly(score: float, regions: int, good: str, rate: float) -> Verdic
     """Reject from one half up, where the threshold stands.
 
     Args:
-        score: in [0, 1), as `runtime.anomaly.squashed` gives it.
+        score: in [0, 1), 1/2 at the threshold.
         regions: places from the threshold up.
         good: label of what passes.
         rate: share of good images that the threshold is expected to reject.
@@ -97,7 +99,7 @@ def decide_anomaly(score: float, regions: int, good: str, rate: float) -> Verdic
     ratio = score / (1.0 - score)
     where = f" in {regions} place{'s' if regions > 1 else ''}" if regions else ""
     told = f"{ratio:.2f} × the limit, which {rate:.2%} of good images are expected to reach"
-    if score >= 0.5:
+    if score >= LIMIT:
         return Verdict("reject", ANOMALY, score, f"unlike good images{where}: {told}")
     return Verdict("pass", good, 1.0 - score, f"like good images: {told}")
 

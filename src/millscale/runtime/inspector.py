@@ -22,6 +22,7 @@ from millscale.runtime.bundle import Bundle, open_bundle
 from millscale.runtime.card import TASKS, Alarms, Card, Costs, Part, Task, Views
 from millscale.runtime.classify import Classifier
 from millscale.runtime.decide import (
+    LIMIT,
     Verdict,
     counting,
     decide_anomaly,
@@ -151,7 +152,11 @@ class Inspector:
             ModelError: a network's answer is not finite, or of other classes.
         """
         pixels = _pixels(image)
-        return replace(self._predict(pixels), fault=fault(measure(pixels), self.card.quality))
+        prediction = self._predict(pixels)
+        # Limits that good images alone have set would call a large defect a fault of the imaging.
+        strange = self._scorer is not None and prediction.score >= LIMIT
+        limits = None if strange else self.card.quality
+        return replace(prediction, fault=fault(measure(pixels), limits))
 
     def _predict(self, pixels: Image) -> Prediction:
         if self._scorer is not None and self.alarms is not None:
