@@ -59,7 +59,7 @@ def test_pictures_of_nothing_are_unknown(inspector, pixels):
     found = inspector.inspect(image)
     assert found.novelty is not None
     assert found.novelty.unknown
-    verdict = inspector.decide(replace(found, fault=None))
+    verdict = inspector.decide(replace(found, fault=None, blank=False))
     assert (verdict.outcome, verdict.label) == ("review", "unknown")
     assert inspector.decide(found).label == "image fault"  # which is said first
 
