@@ -7,6 +7,7 @@ ROOT = Path(__file__).parent.parent
 START, END = "<!-- results -->", "<!-- end of results -->"
 SHOWN = (
     "classification",
+    "openset",
     "detection",
     "detection_leak",
     "detection_agreement",
