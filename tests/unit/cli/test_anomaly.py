@@ -10,6 +10,8 @@ import PIL.Image
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from millscale.data.read import read
+from millscale.pipeline.evaluate import evaluate
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.inspector import Inspector
 
@@ -66,7 +68,7 @@ def test_it_tells_holes_from_good_metal_and_says_where(scored):
     assert scored.metrics["images"] == 60
     assert scored.metrics["kinds"] == {"hole": 12}
     assert (scored.folder / "report.html").is_file()
-    rows = list(csv.DictReader((scored.folder / "predictions.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((scored.folder / "predictions.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 60
     assert sum(row["defective"] == "1" for row in rows) == 12
 
@@ -75,7 +77,10 @@ def test_the_bundle_was_fitted_on_good_images_alone(scored):
     card = open_bundle(scored.bundle).card
     assert card.provenance["trained_on"] == 48
     assert card.protocol == "3-fold cross-validation, images that share pixels kept together"
-    assert "the other 2 folds, 32 images" in (scored.folder / "report.html").read_text(encoding="utf-8")
+    folds = json.loads((scored.folder / "split.json").read_text(encoding="utf-8"))["folds"]
+    held_out = [sum(name.startswith("good/") for fold in folds[k::3] for name in fold) for k in range(3)]
+    told = f"the other 2 folds, {48 - max(held_out)} to {48 - min(held_out)} images"
+    assert told in (scored.folder / "report.html").read_text(encoding="utf-8")
     assert card.scorer is not None
     assert card.scorer.alarms is not None
     assert card.scorer.alarms.images == 48
@@ -141,6 +146,15 @@ def test_evaluate_gives_the_same_scores_as_inspect_would(scored, millscale, meta
     assert "Careful: 48 of these images were used" in done.err
     wrong = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, "--good", "god")
     assert (wrong.code, "Unknown class 'god'. Did you mean 'good'?" in wrong.err) == (2, True)
+
+
+def test_no_map_of_the_size_of_its_image_is_kept(scored, tmp_path: Path):
+    for k in range(3):
+        save(surface(k).repeat(9, 0).repeat(9, 1), tmp_path / f"set/good/{k}.png")
+    maps = evaluate(scored.bundle, read(tmp_path / "set")).table.maps
+    assert len(maps) == 3
+    # A view would keep all that it is a view of.
+    assert all(each.base is None and max(each.shape) < 100 for each in maps.values())
 
 
 def test_the_same_training_gives_the_same_bytes(scored, millscale, metal, tmp_path: Path):
