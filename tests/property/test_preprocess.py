@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from millscale.imaging.preprocess import Geometry, Preprocess
 
 SIDES = st.integers(1, 60)
+LONG_SIDES = st.integers(1, 5000)
 POLICIES = st.sampled_from(["resize", "letterbox"])
 
 
@@ -32,3 +33,21 @@ def test_the_whole_image_maps_into_the_tensor(h: int, w: int, policy: str, heigh
     inside = np.full((height, width, 3), 114)
     inside[round(top) : round(bottom), round(left) : round(right)] = 200
     np.testing.assert_array_equal(tensor, inside)
+
+
+@settings(deadline=None, max_examples=40)
+@given(LONG_SIDES, LONG_SIDES, st.integers(64, 160), st.lists(st.tuples(*[st.floats(0, 1)] * 4), max_size=4))
+def test_area_gives_every_image_as_many_pixels(h: int, w: int, side: int, boxes: list[tuple[float, ...]]) -> None:
+    tensor, geometry = Preprocess("area", (side, side)).apply(np.full((h, w), 200, np.uint8))
+    height, width, _ = tensor.shape
+    assert (height % 8, width % 8) == (0, 0)
+    assert min(height, width) >= 32
+    # Each side is rounded to the next multiple of 8, by an eighth at most where it is 32.
+    assert 0.75 * side**2 <= height * width <= 1.27 * side**2
+    if max(h, w) <= min(h, w) * (side / 40) ** 2:
+        assert 0.75 <= (width / height) / (w / h) <= 1.33
+    original = (np.array(boxes).reshape(-1, 4) * [w, h, w, h]).astype(np.float32)
+    inside = geometry.to_tensor(original)
+    assert (inside <= np.array([width, height, width, height]) * (1 + 1e-6)).all()
+    np.testing.assert_allclose(geometry.to_original(inside), original, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(geometry.to_tensor(np.array([[0.0, 0, w, h]])), [[0, 0, width, height]], rtol=1e-6)

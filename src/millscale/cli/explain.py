@@ -137,14 +137,20 @@ def _task(task: str | None, box: int | None) -> "Task | None":
 
 
 def _inspectors(bundle: str | None, task: "Task | None", backend: str) -> "dict[Task, Inspector]":
+    from millscale.core.errors import UsageError
     from millscale.runtime.card import TASKS
     from millscale.runtime.inspector import Inspector
 
     whole = Inspector.open(bundle, backend=backend, tasks=(task,) if task else TASKS)
     having = {part.task for part in whole.card.parts} & ({task} if task else set(TASKS))
+    if "anomaly" in having:
+        raise UsageError(
+            f"Bundle '{whole.card.name}': expected a classifier or a detector, found an anomaly scorer, whose map says "
+            "where: use `millscale inspect --draw DIR`."
+        )
     if len(having) == 1:
         return dict.fromkeys(having, whole)
-    return {one: Inspector.open(bundle, backend=backend, tasks=(one,)) for one in TASKS}
+    return {one: Inspector.open(bundle, backend=backend, tasks=(one,)) for one in TASKS if one in having}
 
 
 def _saved(out: Path, path: Path, image: "Image", found: "list[Explanation]", names: Counter[str]) -> "Saved":

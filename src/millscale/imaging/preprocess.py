@@ -157,9 +157,11 @@ def _inner_size(rgb: Image, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _equal_area(rgb: Image, size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of about the image's proportions and the area of ``size``."""
-    scale = (size[0] * size[1] / (rgb.shape[0] * rgb.shape[1])) ** 0.5
-    height, width = (max(_LEAST, round(side * scale / _STEP) * _STEP) for side in rgb.shape[:2])
+    """(height, width) of about the image's proportions and the area of ``size``; a very long image is shortened."""
+    area = size[0] * size[1]
+    scale = (area / (rgb.shape[0] * rgb.shape[1])) ** 0.5
+    longest = max(_LEAST, area // _LEAST // _STEP * _STEP)
+    height, width = (min(max(_LEAST, round(side * scale / _STEP) * _STEP), longest) for side in rgb.shape[:2])
     return height, width
 
 

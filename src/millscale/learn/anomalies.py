@@ -128,6 +128,7 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     reference = np.full(len(task.manifest), np.nan)
     reference[checked] = [one.raw for one in _score(task, checked, [final_scorer] * PARTS, "reference")]
     return TrainedAnomaly(
+        parts=np.where(np.isin(np.arange(len(parts)), rows.tested), 0, 1) if len(rows.tested) else parts,
         scores=scores,
         maps={task.manifest.ids[row]: one.patches / limits[row] for row, one in zip(judged, found, strict=True)},
         pixels=_pixels(task, judged, rows.good, found, limits),
@@ -157,16 +158,18 @@ def _rows(task: Task) -> _Rows:
     good = np.array([record.label in task.good_classes for record in records])
     apart = np.array([record.split in ("test", "val") for record in records])
     fitted = np.flatnonzero(good & ~apart)
-    if (
-        len(fitted) < FEWEST
-        or len({records[row].group for row in fitted}) < FEWEST_GROUPS
-        or len(set(task.folds)) < PARTS
-    ):
-        found = f"{len(fitted)} in {len({records[row].group for row in fitted})} groups"
+    groups = {records[row].group for row in fitted}
+    if len(fitted) < FEWEST or len(groups) < FEWEST_GROUPS:
         raise DataError(
             f"{task.manifest.source}: expected at least {FEWEST} good images in {FEWEST_GROUPS} independent groups "
-            f"to fit on, found {found}. Good are the images of {', '.join(task.good_classes) or 'no class'}: name the "
-            "class with --good, or add images of other pieces."
+            f"to fit on, found {len(fitted)} in {len(groups)} groups. Good are the images of "
+            f"{', '.join(task.good_classes) or 'no class'}: name the class with --good, or add images of other pieces."
+        )
+    parts = set((task.folds[fitted] % PARTS).tolist())
+    if len(parts) < PARTS:
+        raise DataError(
+            f"{task.manifest.source}: expected folds with good images in each of {PARTS} parts, found some in "
+            f"{len(parts)} of the {PARTS} parts. Write the split anew with `millscale data split --folds 3`."
         )
     tested = np.flatnonzero(apart)
     return _Rows(good, fitted, tested if (~good[tested]).any() and good[tested].any() else tested[:0])

@@ -116,6 +116,7 @@ class TrainedAnomaly:
     """A fitted anomaly scorer with the evidence of how good it is.
 
     Attributes:
+        parts: ``(N,)`` int64, the part that each image was held out with.
         scores: ``(N,)`` of each judged image, in multiples of a threshold that its group had no say in; else NaN.
         maps: ``(h', w')`` map of each judged image by its id, in the same multiples.
         pixels: counted pixels of the judged images, likewise; None without a mask.
@@ -130,6 +131,7 @@ class TrainedAnomaly:
         trained_on: rows of the manifest that the final model was fitted on.
     """
 
+    parts: NDArray[np.int64]
     scores: NDArray[np.float64]
     maps: Mapping[str, NDArray[np.float32]]
     pixels: PixelCounts | None

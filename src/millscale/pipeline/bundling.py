@@ -17,6 +17,7 @@ from millscale.imaging.decode import read_image
 from millscale.imaging.quality import fit_limits, measure
 from millscale.learn.recipe import Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.config import TrainConfig
+from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 
 GOLDEN = "golden.png"
@@ -102,10 +103,3 @@ def quality_limits(manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, tup
 def spread(rows: NDArray[np.int64], most: int = CHECKED) -> NDArray[np.int64]:
     """Up to ``most`` of the rows, evenly spread."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))] if len(rows) else rows
-
-
-def npy(array: NDArray[np.generic]) -> bytes:
-    """The bytes of an array's file."""
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()

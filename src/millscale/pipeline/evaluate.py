@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.errors import DataError, UsageError
-from millscale.core.types import Problem
+from millscale.core.errors import DataError, UsageError, unknown_name
+from millscale.core.types import Prediction, Problem
 from millscale.data.classes import is_good
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_sound
@@ -29,6 +28,7 @@ from millscale.pipeline.summary import audit_summary, mosaic_of, silent
 from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
 from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
+from millscale.runtime.arrays import read_array
 from millscale.runtime.bundle import SEEN, Bundle, open_bundle
 from millscale.runtime.card import Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
@@ -102,7 +102,7 @@ def evaluate(
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: a task that the bundle cannot do, or views for a classifier.
+        UsageError: a task that the bundle cannot do, views for a classifier, or a good class that is no class.
         DataError: no labelled image, or labels that the bundle does not know.
         ModelError: the bundle cannot be opened.
     """
@@ -132,7 +132,8 @@ def evaluate(
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
     if name != "anomaly":
         _check_labels(manifest, inspector.card.classes)
-    found = _inspect(inspector, manifest.records, progress)
+    maps = _Maps(_good(manifest, good_classes)) if name == "anomaly" else None
+    found = _inspect(inspector, manifest.records, progress, maps)
     seen = _seen(opened, manifest)
     table: Table
     metrics: Metrics
@@ -140,8 +141,8 @@ def evaluate(
     if name == "detect":
         table = _boxes_table(manifest.with_classes(inspector.card.classes), found)
         metrics = table.evaluate(thresholds=inspector.card.thresholds)
-    elif name == "anomaly":
-        table = _scores_table(manifest, good_classes or _good(manifest), found)
+    elif maps is not None:
+        table = _scores_table(manifest, maps, found)
         metrics = table.evaluate(threshold=1.0)
     else:
         table = _table(manifest, inspector.card.classes, found)
@@ -201,34 +202,46 @@ def _restricted(manifest: Manifest, ids: list[str]) -> Manifest:
     return replace(kept, classes=tuple(name for name, count in kept.class_counts.items() if count))
 
 
-def _good(manifest: Manifest) -> list[str]:
-    """The classes that are no defect, by their names."""
-    return [name for name in manifest.classes if is_good(name)]
+def _good(manifest: Manifest, given: Sequence[str] | None) -> Sequence[str]:
+    """The classes that are no defect: those given, else by their names."""
+    for name in given or ():
+        if name not in manifest.classes:
+            raise unknown_name("class", name, manifest.classes)
+    return given or [name for name in manifest.classes if is_good(name)]
 
 
-def _scores_table(manifest: Manifest, good: Sequence[str], found: list[Inspection]) -> AnomalyTable:
-    """Scores and maps in multiples of the limit, which stands at one half."""
-    pixels, records = PixelCounts(), manifest.records
-    predictions = [entry.prediction for entry in found if entry.prediction]
-    maps: dict[str, NDArray[np.float32]] = {}
-    for record, prediction in zip(records, predictions, strict=True):
+class _Maps:
+    """What is kept of anomaly maps, in multiples of the limit: their pixels counted, and small ones for pictures."""
+
+    def __init__(self, good: Sequence[str]) -> None:
+        self.good, self.pixels, self.small = good, PixelCounts(), dict[str, NDArray[np.float32]]()
+
+    def add(self, record: ImageRecord, prediction: Prediction) -> Prediction:
+        """Count an image's map; the prediction without it, for maps of many images would fill the memory."""
         assert prediction.anomaly_map is not None  # noqa: S101 - every scorer gives one
         levels = (prediction.anomaly_map / np.maximum(1 - prediction.anomaly_map, 1e-6)).astype(np.float32)
-        mask = mask_of(record, good=record.label in good, size=levels.shape)
+        mask = mask_of(record, good=record.label in self.good, size=levels.shape)
         if mask is not None:
-            pixels.add(levels, mask, group=record.group)
+            self.pixels.add(levels, mask, group=record.group)
         step = max(1, max(levels.shape) // _MAP_SIDE)
-        maps[record.id] = levels[step // 2 :: step, step // 2 :: step]
+        self.small[record.id] = levels[step // 2 :: step, step // 2 :: step].copy()
+        return replace(prediction, anomaly_map=None)
+
+
+def _scores_table(manifest: Manifest, maps: _Maps, found: list[Inspection]) -> AnomalyTable:
+    """Scores in multiples of the limit, which stands at one half."""
+    records = manifest.records
+    scores = [entry.prediction.score for entry in found if entry.prediction]
     return AnomalyTable(
         ids=manifest.ids,
         paths=tuple(record.path for record in records),
         kinds=tuple(record.label for record in records),
-        defective=np.array([record.label not in good for record in records]),
-        scores=np.array([prediction.score / (1 - prediction.score) for prediction in predictions]),
+        defective=np.array([record.label not in maps.good for record in records]),
+        scores=np.array([score / (1 - score) for score in scores]),
         masks=tuple(record.mask for record in records),
         groups=tuple(record.group for record in records),
-        pixels=pixels if pixels.regions else None,
-        maps=maps,
+        pixels=maps.pixels if maps.pixels.regions else None,
+        maps=maps.small,
     )
 
 
@@ -256,12 +269,18 @@ def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
         )
 
 
-def _inspect(inspector: Inspector, records: tuple[ImageRecord, ...], progress: Progress) -> list[Inspection]:
-    found = []
-    for done, entry in enumerate(inspector.inspect_files(record.path for record in records), 1):
+def _inspect(
+    inspector: Inspector, records: tuple[ImageRecord, ...], progress: Progress, maps: _Maps | None = None
+) -> list[Inspection]:
+    found: list[Inspection] = []
+    for entry in inspector.inspect_files((record.path for record in records), maps=maps is not None):
         if entry.error:
             raise entry.error
-        found.append(entry)
+        kept = entry.prediction
+        if maps is not None and kept is not None:
+            kept = maps.add(records[len(found)], kept)
+        found.append(replace(entry, prediction=kept))
+        done = len(found)
         if done % 32 == 0 or done == len(records):
             progress("inspect", done, len(records))
     return found
@@ -280,10 +299,9 @@ def _table(manifest: Manifest, classes: tuple[str, ...], found: list[Inspection]
 
 def _seen(bundle: Bundle, manifest: Manifest) -> int:
     """How many of the images the bundle was trained on, by content."""
-    data = bundle.members.get(SEEN)
-    if data is None:
+    if SEEN not in bundle.members:
         return 0
-    seen = set(np.load(BytesIO(data), allow_pickle=False).tolist())
+    seen = set(read_array(bundle.members, SEEN).ravel().tolist())
     return sum(int(record.content_hash[:16], 16) in seen for record in manifest.records)
 
 

@@ -13,11 +13,12 @@ from millscale.learn.recipe import Progress
 from millscale.pipeline.run import write_json
 from millscale.pipeline.summary import silent
 from millscale.runtime.bundle import Bundle
-from millscale.runtime.card import Part
+from millscale.runtime.card import Part, Task
 from millscale.runtime.network import open_network
 
-LARGEST = {"boxes": 0.1, "scores": 1e-3, "probs": 1e-4}
-"""Differences allowed between the runtimes: pixels of the tensor, scores, probabilities."""
+LARGEST = {"boxes": 0.1, "scores": 1e-3, "probs": 1e-4, "map": 0.01}
+"""Differences allowed between the runtimes: pixels of the tensor, scores, probabilities, deviations of good images."""
+_OUTPUTS: dict[Task, list[str]] = {"classify": ["probs"], "detect": ["boxes", "scores"], "anomaly": ["map"]}
 BACKENDS = ("onnxruntime", "openvino")
 DECIDING = 0.01
 """Boxes of points whose best score is below are not compared: nothing comes of them."""
@@ -30,7 +31,7 @@ class Parity:
     Attributes:
         file: of the network.
         backend: the runtime.
-        output: "boxes" in pixels, "scores" or "probs".
+        output: "boxes" in pixels, "scores", "probs" or "map".
         largest: difference over all images.
         allowed: what is still taken for the same.
     """
@@ -77,7 +78,7 @@ def export(
 
 
 def _compared(bundle: Bundle, part: Part, backend: str, images: Sequence[Path], progress: Progress) -> list[Parity]:
-    data, outputs = bundle.members[part.file], ["probs"] if part.task == "classify" else ["boxes", "scores"]
+    data, outputs = bundle.members[part.file], _OUTPUTS[part.task]
     own, other = open_network(data, part.file), open_network(data, part.file, backend=backend)
     preprocess = Preprocess.from_json(part.preprocess or bundle.card.preprocess or {})
     largest = dict.fromkeys(outputs, 0.0)

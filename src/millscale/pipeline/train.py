@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -18,7 +17,7 @@ from millscale.data.leaks import leaks
 from millscale.data.manifest import Manifest
 from millscale.data.sound import require_sound
 from millscale.data.split import Split, load_split, split
-from millscale.learn.recipe import Progress, Task
+from millscale.learn.recipe import Progress, Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.audited import audited
 from millscale.pipeline.bundling import good_classes
 from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config, recipe_of
@@ -74,7 +73,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     trained = recipe.run(task, options)
     table = flow.judged(task, trained)
     metrics = flow.measured(table, config.seed)
-    protocol = _protocol(task, table, audit, named=not parts.folds)
+    protocol = _protocol(task, trained, table, audit)
     bundle = flow.bundle_of(task, config, trained, metrics, protocol.split)
     flow.check_bundle(bundle, manifest, trained, progress)
     path = bundle.save(target / f"{bundle.card.name}.millscale")
@@ -141,27 +140,25 @@ def _restricted(given: Split, manifest: Manifest, file: str) -> Split:
     return replace(given, train=train, val=val, test=test)
 
 
-def _protocol(task: Task, table: Table, audit: Audit, *, named: bool) -> Protocol:
-    count = int(task.folds.max()) + 1
+def _protocol(task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, table: Table, audit: Audit) -> Protocol:
+    parts = trained.parts if isinstance(trained, TrainedAnomaly) else task.folds
+    fitted = np.isin(np.arange(len(parts)), trained.trained_on)
+    count = int(parts.max()) + 1
     judged = sorted(set(table.fold.tolist())) if table.fold is not None else []
+    named = count == 2 and judged == [0]
     held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"
     if named:
         held = "a given training part and test part"
-    leaking = _leaking(task, judged, audit)
+    sides = [(_ids(task, parts == part), _ids(task, fitted & (parts != part))) for part in judged]
+    leaking = sum(leak.leaking for test, train in sides for leak in leaks({"test": test, "train": train}, audit))
     kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
-    trained = [int((task.folds != fold).sum()) for fold in judged]
-    images = f"{min(trained)}" if min(trained) == max(trained) else f"{min(trained)} to {max(trained)}"
+    sizes = [len(train) for _, train in sides]
+    images = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     return Protocol(
         f"{held}, {kept if leaking else 'images that share pixels kept together'}",
         f"the training part, {images} images" if named else f"the other {count - 1} folds, {images} images",
         leaking / len(table),
     )
-
-
-def _leaking(task: Task, judged: Sequence[int], audit: Audit) -> int:
-    """Judged images that share surface with an image of another fold; 0 for every split made here."""
-    sides = [{"test": _ids(task, task.folds == fold), "train": _ids(task, task.folds != fold)} for fold in judged]
-    return sum(leak.leaking for side in sides for leak in leaks(side, audit))
 
 
 def _ids(task: Task, chosen: NDArray[np.bool_]) -> tuple[str, ...]:

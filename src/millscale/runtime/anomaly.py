@@ -1,7 +1,7 @@
 """The anomaly scorer of a bundle on one image: how little it looks like the good images it was fitted on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 import PIL.Image
@@ -12,10 +12,12 @@ from millscale.core.types import Boxes, Image
 from millscale.data.masks import boxes_of_mask
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.metrics.false_alarms import FalseAlarmThreshold, threshold_for
+from millscale.runtime.arrays import read_array
 from millscale.runtime.network import Network
 
 SHARE = 0.01
 """Of an image's patches, the worst that its score is the mean of."""
+_HIGHEST = float(np.nextafter(1.0, 0.0))
 NORMAL = "normal.npy"
 """Held-out good images: ``(N, 2)`` float64, raw score and number of its group."""
 
@@ -75,14 +77,14 @@ class Scorer:
         """Score an image ``(H, W, 3)`` or ``(H, W)``.
 
         Raises:
-            ModelError: the network gives no finite map.
+            ModelError: the network gives no finite map of 0 or more.
         """
         tensor, geometry = self._preprocess.apply(image)
         patches = self._network.run({"images": tensor[None]}, ["map"])[0]
         # A comparison with NaN is false, so that a NaN would make the verdict "pass".
-        if patches.ndim != 3 or len(patches) != 1 or not patches.size or not np.isfinite(patches).all():
+        if patches.ndim != 3 or len(patches) != 1 or not patches.size or not _sound(patches):
             raise ModelError(
-                f"{self._network.name}: expected a finite map, found one of shape {patches.shape}. "
+                f"{self._network.name}: expected a finite map of 0 or more, found one of shape {patches.shape}. "
                 "Train the bundle anew."
             )
         return Anomaly(raw_score(patches[0]), patches[0], geometry, image.shape[:2], tensor.shape[:2])
@@ -96,17 +98,37 @@ def raw_score(patches: NDArray[np.float32]) -> float:
 
 def squashed(raw: float, threshold: float) -> float:
     """A raw score in [0, 1): the threshold stands at one half."""
-    return raw / (raw + threshold)
+    return min(raw / (raw + threshold), _HIGHEST)
 
 
-def rethreshold(normal: bytes, rate: float) -> FalseAlarmThreshold:
+def read_normal(members: Mapping[str, bytes]) -> NDArray[np.float64]:
+    """``(N, 2)`` the bundle's held-out good images.
+
+    Raises:
+        ModelError: absent, of another shape, or not finite.
+    """
+    scores = read_array(members, NORMAL)
+    if scores.dtype != np.float64 or scores.ndim != 2 or scores.shape[1] != 2 or not _sound(scores):
+        raise ModelError(
+            f"Bundle: expected {NORMAL} with finite float64 (N, 2) of 0 or more, found {scores.dtype} {scores.shape}. "
+            "Copy the bundle again, or train it anew."
+        )
+    return scores
+
+
+def rethreshold(normal: NDArray[np.float64], rate: float) -> FalseAlarmThreshold:
     """The threshold of another false-alarm rate, from the bundle's held-out good images.
 
     Raises:
         UsageError: a rate that is no share.
+        DataError: too few of them.
     """
-    scores = np.load(BytesIO(normal), allow_pickle=False)
-    return threshold_for(scores[:, 0], scores[:, 1].astype(np.int64), rate)
+    return threshold_for(normal[:, 0], normal[:, 1], rate)
+
+
+def _sound(values: NDArray[np.floating]) -> bool:
+    """Finite, and 0 or more."""
+    return bool(((values >= 0) & (values < np.inf)).all())
 
 
 def _resized(patches: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from millscale.core.errors import ModelError
+from millscale.runtime.anomaly import NORMAL, read_normal
 from millscale.runtime.card import SCHEMA_VERSION, Card
 from millscale.runtime.onnx_audit import check_onnx
 from millscale.runtime.openset import read_guard
@@ -123,7 +124,10 @@ def _check_members(bundle: Bundle, source: str) -> None:
             check_onnx(data, f"{source}: {name}")
     needed = {part.file for part in bundle.card.parts} | {bundle.card.golden.file}
     needed |= set(bundle.card.openset.files) if bundle.card.openset else set()
+    needed |= {NORMAL} if bundle.card.scorer else set()
     if not needed <= set(found):
         raise ModelError(f"{source}: {', '.join(sorted(needed - set(found)))} is missing. Train it anew.")
     if bundle.card.openset:
         read_guard(found, bundle.card.openset, len(bundle.card.classes))
+    if bundle.card.scorer:
+        read_normal(found)

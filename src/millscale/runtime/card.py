@@ -50,12 +50,12 @@ class Detection(_Strict):
 class Alarms(_Strict):
     """The operating point of an anomaly scorer: `metrics.false_alarms.FalseAlarmThreshold` says what each means."""
 
-    threshold: float = Field(gt=0)
+    threshold: Annotated[float, Field(ge=1e-9, le=1e9)]
     rate_asked: Annotated[float, Field(gt=0, lt=1)]
     expected_rate: Probability
     upper_bound: Probability
-    groups: int
-    images: int
+    groups: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)]
     extrapolated: bool
 
 
@@ -269,6 +269,8 @@ class Card(_Strict):
             raise ValueError(f"expected {_listed(wanted)} with {having} classifier, found {_listed(found)}")
         if (self.golden.raw is not None) != (self.scorer is not None) or (self.scorer and len(tasks) > 1):
             raise ValueError("expected an anomaly scorer alone in its bundle, with its raw score of the golden image")
+        if self.scorer and (len(self.classes) != 2 or self.good_classes != self.classes[:1]):
+            raise ValueError(f"expected what is good and what is not as the classes of a scorer, found {self.classes}")
         if self.golden.probs is not None and len(self.golden.probs) != len(self.classes):
             raise ValueError(f"expected {len(self.classes)} golden probabilities, found {len(self.golden.probs)}")
         if self.classifier and len(self.classes) < 2:

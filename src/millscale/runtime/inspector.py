@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from millscale.core.errors import DataError, ModelError, UsageError
 from millscale.core.types import Boxes, Image, Prediction
 from millscale.imaging.decode import decode_image, read_image
 from millscale.imaging.preprocess import Preprocess
 from millscale.imaging.quality import fault, measure
-from millscale.runtime.anomaly import NORMAL, Scorer, rethreshold, squashed
+from millscale.runtime.anomaly import Scorer, read_normal, rethreshold, squashed
 from millscale.runtime.bundle import Bundle, open_bundle
 from millscale.runtime.card import TASKS, Alarms, Card, Costs, Part, Task, Views
 from millscale.runtime.classify import Classifier
@@ -151,19 +152,22 @@ class Inspector:
             DataError: the image cannot be decoded.
             ModelError: a network's answer is not finite, or of other classes.
         """
-        pixels = _pixels(image)
+        return self._inspect(_pixels(image), maps=True)
+
+    def _inspect(self, pixels: Image, *, maps: bool) -> Prediction:
         quality = measure(pixels)
         found, blank = fault(quality, self.card.quality), fault(quality) is not None
-        return replace(self._predict(pixels), fault=found, blank=blank)
+        return replace(self._predict(pixels, maps=maps), fault=found, blank=blank)
 
-    def _predict(self, pixels: Image) -> Prediction:
+    def _predict(self, pixels: Image, *, maps: bool) -> Prediction:
         if self._scorer is not None and self.alarms is not None:
             found, limit = self._scorer.score(pixels), self.alarms.threshold
             regions = found.regions(limit, len(self.card.classes) - 1) if found.raw >= limit else _no_boxes()
+            score = squashed(found.raw, limit)
+            if not maps:
+                return Prediction(score, boxes=regions)
             whole = found.map()
-            return Prediction(
-                squashed(found.raw, limit), boxes=regions, anomaly_map=whole / (whole + np.float32(limit))
-            )
+            return Prediction(score, boxes=regions, anomaly_map=whole / (whole + np.float32(limit)))
         boxes = self._locate(pixels)
         if self._classifier is not None:
             probs, features = self._classifier.classify(pixels)
@@ -203,7 +207,7 @@ class Inspector:
             return strange
         if prediction.probs is not None:
             return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
-        if prediction.anomaly_map is not None and self.alarms is not None:
+        if self.alarms is not None and self._scorer is not None:
             return decide_anomaly(prediction.score, 0, card.classes[0], self.alarms.expected_rate)
         if prediction.boxes is None:
             raise ModelError("Expected a prediction with class probabilities or boxes, found neither in it.")
@@ -256,7 +260,7 @@ class Inspector:
         return counting(prediction.boxes, self.card.classes, self.card.thresholds)
 
     def inspect_files(
-        self, paths: Iterable[Path], *, costs: Costs | None = None, workers: int | None = None
+        self, paths: Iterable[Path], *, costs: Costs | None = None, workers: int | None = None, maps: bool = False
     ) -> Iterator[Inspection]:
         """Inspect files in parallel; results come in the order of ``paths``, one for each.
 
@@ -264,21 +268,23 @@ class Inspector:
             paths: may be endless; only a few are read ahead.
             costs: another operating point than the bundle's.
             workers: threads; by default one a core.
+            maps: whether predictions have their anomaly maps, of four bytes a pixel.
         """
         count = workers or os.cpu_count() or 1
+        ahead = count if maps else 4 * count
         source = iter(paths)
         with ThreadPoolExecutor(max_workers=count) as pool:
             waiting: list[Future[Inspection]] = [
-                pool.submit(self._inspect_file, path, costs) for path in islice(source, 4 * count)
+                pool.submit(self._inspect_file, path, costs, maps=maps) for path in islice(source, ahead)
             ]
             while waiting:
                 yield waiting.pop(0).result()
-                waiting += [pool.submit(self._inspect_file, path, costs) for path in islice(source, 1)]
+                waiting += [pool.submit(self._inspect_file, path, costs, maps=maps) for path in islice(source, 1)]
 
-    def _inspect_file(self, path: Path, costs: Costs | None) -> Inspection:
+    def _inspect_file(self, path: Path, costs: Costs | None, *, maps: bool) -> Inspection:
         start = time.perf_counter()
         try:
-            prediction = self.inspect(path)
+            prediction = self._inspect(_pixels(path), maps=maps)
         except DataError as error:
             return Inspection(path, None, None, _since(start), error)
         return Inspection(path, prediction, self.decide(prediction, costs), _since(start))
@@ -298,9 +304,11 @@ class Inspector:
             expected = {file: np.array(golden.scores[file]) for file in found}
             if self._classifier is not None:
                 found["probs"], expected["probs"] = self._classifier.classify(pixels).probs, np.array(golden.probs)
-            if self._scorer is not None:
-                found["raw"] = np.array([self._scorer.score(pixels).raw], np.float32)
-                expected["raw"] = np.array([golden.raw])
+            alarms = bundle.card.scorer.alarms if bundle.card.scorer else None
+            if self._scorer is not None and alarms is not None and golden.raw is not None:
+                # The golden image is no metal: its raw score is high, and so is what rounding does to it.
+                found["score"] = np.array([squashed(self._scorer.score(pixels).raw, alarms.threshold)], np.float32)
+                expected["score"] = np.array([squashed(golden.raw, alarms.threshold)])
         except (DataError, ModelError) as error:
             raise ModelError(f"{source}: its golden image cannot be inspected: {error}") from error
         for name, answer in found.items():
@@ -316,12 +324,18 @@ def _alarms(bundle: Bundle, rate: float | None) -> Alarms | None:
     part = bundle.card.scorer
     if rate is None:
         return part.alarms if part else None
-    if part is None or NORMAL not in bundle.members:
+    if part is None:
         raise UsageError(
             f"Bundle '{bundle.card.name}': expected an anomaly scorer to set a false-alarm rate of, found none. "
             "Leave the rate out."
         )
-    return Alarms.model_validate(rethreshold(bundle.members[NORMAL], rate).to_json())
+    try:
+        return Alarms.model_validate(rethreshold(read_normal(bundle.members), rate).to_json())
+    except ValidationError as error:
+        raise ModelError(
+            f"Bundle '{bundle.card.name}': its held-out good images give no threshold at a rate of {rate}. "
+            "Copy the bundle again, or train it anew."
+        ) from error
 
 
 def _without(card: Card, tasks: Sequence[Task]) -> UsageError:

@@ -4,15 +4,14 @@ What is joined is a bundle like any other: `inspect`, `evaluate` and the station
 """
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from millscale.core.errors import UsageError
 from millscale.core.version import __version__
 from millscale.imaging.decode import decode_image
+from millscale.runtime.arrays import npy, read_array
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 from millscale.runtime.card import Fusion, Part
 from millscale.runtime.locate import golden_scores
@@ -33,10 +32,10 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
         fusion: how boxes are fused; needed exactly where there are several detectors.
 
     Raises:
-        UsageError: no bundle, or bundles of other classes.
+        UsageError: no bundle, bundles of other classes, or an anomaly scorer.
         ModelError: parts that do not go together, such as two classifiers.
     """
-    _check_classes(bundles)
+    _check_joinable(bundles)
     lead = next((bundle for bundle in bundles if bundle.card.classifier), bundles[0])
     sources = [(bundle, part) for bundle in bundles for part in bundle.card.parts]
     names = _names(sources)
@@ -62,7 +61,11 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
     return make_bundle(card, members | _seen(bundles))
 
 
-def _check_classes(bundles: Sequence[Bundle]) -> None:
+def _check_joinable(bundles: Sequence[Bundle]) -> None:
+    if any(bundle.card.scorer for bundle in bundles):
+        raise UsageError(
+            "Join: expected classifiers and detectors, found an anomaly scorer, which decides alone. Leave it out."
+        )
     classes = {bundle.card.classes for bundle in bundles}
     if len(classes) != 1:
         found = "; ".join(f"{bundle.card.name}: {', '.join(bundle.card.classes)}" for bundle in bundles) or "no bundle"
@@ -81,11 +84,5 @@ def _names(sources: Sequence[Source]) -> list[str]:
 
 def _seen(bundles: Sequence[Bundle]) -> dict[str, bytes]:
     """The hashes of all training images, where any bundle keeps them."""
-    arrays: list[NDArray[np.uint64]] = [
-        np.load(BytesIO(bundle.members[SEEN]), allow_pickle=False) for bundle in bundles if SEEN in bundle.members
-    ]
-    if not arrays:
-        return {}
-    buffer = BytesIO()
-    np.save(buffer, np.unique(np.concatenate(arrays)).astype(np.uint64), allow_pickle=False)
-    return {SEEN: buffer.getvalue()}
+    arrays = [read_array(bundle.members, SEEN).ravel() for bundle in bundles if SEEN in bundle.members]
+    return {SEEN: npy(np.unique(np.concatenate(arrays)).astype(np.uint64))} if arrays else {}

@@ -8,7 +8,6 @@ image.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import ModelError
 from millscale.core.types import Novelty
+from millscale.runtime.arrays import npy, read_array
 from millscale.runtime.card import Card, OpenSet
 
 Floats = NDArray[np.floating]
@@ -105,12 +105,7 @@ class Guard:
 
     def members(self) -> dict[str, bytes]:
         """Its arrays as members of a bundle."""
-        result = {}
-        for name, array in zip(FILES, (self.means, self.within, self.total), strict=True):
-            buffer = BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            result[name] = buffer.getvalue()
-        return result
+        return {name: npy(array) for name, array in zip(FILES, (self.means, self.within, self.total), strict=True)}
 
 
 def doubts(probs: Floats) -> NDArray[np.float64]:
@@ -137,7 +132,7 @@ def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> 
     Raises:
         ModelError: its arrays are absent, not finite, or of shapes that do not go together.
     """
-    means, within, total = arrays = [_array(members, name) for name in openset.files]
+    means, within, total = arrays = [read_array(members, name) for name in openset.files]
     wanted = {"float16", "float32"}
     if (
         any(array.dtype.name not in wanted or array.ndim != 2 or not np.isfinite(array).all() for array in arrays)
@@ -157,12 +152,3 @@ def read_guard(members: Mapping[str, bytes], openset: OpenSet, classes: int) -> 
 def _squared(x: NDArray[np.float64], metric: Floats) -> NDArray[np.float64]:
     wide = metric.astype(np.float64, copy=False)
     return np.asarray(np.maximum(((x * wide[:, 0]) ** 2).sum(1) - ((x @ wide[:, 1:]) ** 2).sum(1), 0.0))
-
-
-def _array(members: Mapping[str, bytes], name: str) -> Floats:
-    try:
-        return np.asarray(np.load(BytesIO(members[name]), allow_pickle=False))
-    except (KeyError, ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:
-        raise ModelError(
-            f"Guard: expected {name} as a plain NumPy array, found none ({error}). Copy the bundle again."
-        ) from error

@@ -10,6 +10,8 @@ import PIL.Image
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from millscale.data.read import read
+from millscale.pipeline.evaluate import evaluate
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.inspector import Inspector
 
@@ -75,6 +77,11 @@ def test_it_tells_holes_from_good_metal_and_says_where(scored):
 def test_the_bundle_was_fitted_on_good_images_alone(scored):
     card = open_bundle(scored.bundle).card
     assert card.provenance["trained_on"] == 48
+    assert card.protocol == "3-fold cross-validation, images that share pixels kept together"
+    folds = json.loads((scored.folder / "split.json").read_text(encoding="utf-8"))["folds"]
+    held_out = [sum(name.startswith("good/") for fold in folds[k::3] for name in fold) for k in range(3)]
+    told = f"the other 2 folds, {48 - max(held_out)} to {48 - min(held_out)} images"
+    assert told in (scored.folder / "report.html").read_text(encoding="utf-8")
     assert card.scorer is not None
     assert card.scorer.alarms is not None
     assert card.scorer.alarms.images == 48
@@ -138,6 +145,17 @@ def test_evaluate_gives_the_same_scores_as_inspect_would(scored, millscale, meta
     assert document["escape_rate"] < 0.3
     assert {"average_precision", "fpr95", "pixel_auroc", "aupro", "overkill_rate", "intervals"} <= set(document)
     assert "Careful: 48 of these images were used" in done.err
+    wrong = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, "--good", "god")
+    assert (wrong.code, "Unknown class 'god'. Did you mean 'good'?" in wrong.err) == (2, True)
+
+
+def test_no_map_of_the_size_of_its_image_is_kept(scored, tmp_path: Path):
+    for k in range(3):
+        save(surface(k).repeat(9, 0).repeat(9, 1), tmp_path / f"set/good/{k}.png")
+    maps = evaluate(scored.bundle, read(tmp_path / "set")).table.maps
+    assert len(maps) == 3
+    # A view would keep all that it is a view of.
+    assert all(each.base is None and max(each.shape) < 100 for each in maps.values())
 
 
 def test_the_same_training_gives_the_same_bytes(scored, millscale, metal, tmp_path: Path):
@@ -155,11 +173,15 @@ def test_mvtec_asks_for_an_anomaly_scorer_and_its_test_part_is_judged(millscale,
         pixels, mask = spotted(400 + k)
         save(pixels, tmp_path / f"set/test/hole/{k:03}.png")
         save(255 * mask, tmp_path / f"set/ground_truth/hole/{k:03}_mask.png")
+    save(surface(3), tmp_path / "set/test/good/copy.png")
     done = millscale("train", tmp_path / "set", "--out", tmp_path / "run", "--json", *FAST)
     assert done.code == 0, done.err
     metrics = json.loads(done.out)["metrics"]
-    assert (metrics["images"], metrics["defective"]) == (12, 6)
+    assert (metrics["images"], metrics["defective"]) == (13, 6)
     assert metrics["auroc"] > 0.9
+    protocol = open_bundle(tmp_path / "run/set.millscale").card.protocol
+    assert protocol.startswith("a given training part and test part, 1 of 13 judged images share pixels")
+    assert "the training part, 24 images" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_of_good_images_alone_is_enough(millscale, tmp_path: Path):
@@ -209,6 +231,34 @@ def test_what_makes_no_sense_is_refused(scored, trained, millscale, metal):
     assert "anomaly scorer" in other.err
     rate = millscale("inspect", scored.bundle, metal / "good/g0.jpg", "--false-alarm-rate", "2")
     assert rate.code == 2
+    joined = millscale("ensemble", scored.bundle, scored.bundle, "--out", scored.folder / "joined.millscale")
+    assert (joined.code, "found an anomaly scorer" in joined.err) == (2, True)
+    explained = millscale("explain", scored.bundle, metal / "good/g0.jpg", "--out", scored.folder / "explained")
+    assert (explained.code, "millscale inspect --draw" in explained.err) == (2, True)
     option = millscale("train", metal, "--task", "anomaly", "--set", "method=magic")
     assert option.code == 2
     assert "patchcore" in option.err
+
+
+def test_a_scorer_is_exported_where_it_answers_alike(scored, millscale, metal, tmp_path: Path):
+    words = ("--data", metal / "hole", "--out", tmp_path, "--backend", "onnxruntime", "--json")
+    done = millscale("export", scored.folder, *words)
+    assert done.code == 0, done.err
+    (parity,) = json.loads(done.out)["parity"]
+    assert (parity["output"], parity["largest"]) == ("map", 0.0)
+    assert (tmp_path / "anomaly.onnx").is_file()
+
+
+def test_folds_that_leave_no_good_image_to_hold_out_are_refused(millscale, tmp_path: Path):
+    for k in range(24):
+        save(surface(k), tmp_path / f"set/good/{k}.png")
+    for k in range(6):
+        save(spotted(700 + k)[0], tmp_path / f"set/hole/{k}.png")
+    holes = [f"hole/{k}.png" for k in range(6)]
+    folds = [[f"good/{k}.png" for k in range(24)], holes[:3], holes[3:]]
+    split = {"train": [*folds[0], *holes], "val": [], "test": [], "folds": folds, "groups": 30, "leaks": 0}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    words = ("--task", "anomaly", "--split", tmp_path / "split.json", "--out", tmp_path / "run", *FAST)
+    done = millscale("train", tmp_path / "set", *words)
+    assert done.code == 3
+    assert "in 1 of the 3 parts" in done.err

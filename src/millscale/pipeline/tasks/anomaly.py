@@ -15,10 +15,11 @@ from millscale.data.manifest import ImageRecord, Manifest
 from millscale.imaging.decode import decode_image
 from millscale.learn.recipe import Progress, Task, TrainedAnomaly
 from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
-from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture, npy, spread
+from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture, spread
 from millscale.pipeline.config import TrainConfig
 from millscale.report.report import AnomalyReport, AuditSummary, Protocol
 from millscale.runtime.anomaly import NORMAL, Scorer
+from millscale.runtime.arrays import npy
 from millscale.runtime.backends.onnxruntime import Network
 from millscale.runtime.bundle import Bundle
 from millscale.runtime.decide import ANOMALY
@@ -74,7 +75,7 @@ def judged(task: Task, trained: TrainedAnomaly) -> AnomalyTable:
         scores=trained.scores[rows],
         masks=tuple(record.mask for record in records),
         groups=tuple(record.group for record in records),
-        fold=task.folds[rows],
+        fold=trained.parts[rows],
         pixels=trained.pixels,
         maps=trained.maps,
     )
