@@ -1,5 +1,7 @@
 """Every anomaly method, found by its file name: it fits, and calls strange patches stranger than good ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -21,7 +23,7 @@ def patches(seed: int = 0, count: int = 600) -> Patches:
     basis = rng.normal(size=(3, D))
     good = rng.normal(size=(count, 3)) @ basis + 0.05 * rng.normal(size=(count, D))
     off = rng.normal(size=(count, 3)) @ basis + rng.normal(size=(count, D)) + 2
-    return Patches(*(each.astype(np.float32) for each in (good, off, good[::-1])))
+    return Patches(*(each.astype(np.float32) for each in (good, rng.random((count, 2)), off, good[::-1])))
 
 
 def evidence(method: str, given: Patches, vectors: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -49,7 +51,7 @@ def test_says_what_it_is(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_strange_patches_score_above_good_ones_that_it_never_saw(name: str):
     unseen = patches(seed=0, count=900)
-    given = Patches(unseen.good[:600], unseen.drawn[:600], unseen.beside[:300])
+    given = Patches(unseen.good[:600], unseen.places[:600], unseen.drawn[:600], unseen.beside[:300])
     good, strange = (evidence(name, given, part[600:]) for part in (unseen.good, unseen.drawn))
     assert np.isfinite(good).all()
     assert np.isfinite(strange).all()
@@ -66,5 +68,6 @@ def test_the_same_seed_gives_the_same_bits(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_feature_that_never_changes_harms_nothing(name: str):
     given = patches()
-    still = Patches(*(np.where(np.arange(D) == 3, 1.0, each).astype(np.float32) for each in vars(given).values()))
+    parts = {name: np.where(np.arange(D) == 3, 1.0, getattr(given, name)) for name in ("good", "drawn", "beside")}
+    still = replace(given, **{name: part.astype(np.float32) for name, part in parts.items()})
     assert np.isfinite(evidence(name, still, still.drawn)).all()

@@ -188,8 +188,10 @@ class _Rejects:
 
     def add(self, found: "Inspection") -> None:
         """Copy an image that is unknown, and add it to the list; other images are left alone."""
+        from millscale.runtime.decide import UNKNOWN
+
         novelty = found.prediction.novelty if found.prediction else None
-        if novelty is None or not novelty.unknown:
+        if novelty is None or found.verdict is None or found.verdict.label != UNKNOWN:
             return
         name = f"{unused_name(found.path.stem, self._names)}{found.path.suffix}"
         shutil.copyfile(found.path, self._folder / name)

@@ -2,7 +2,7 @@
 
 import typer
 
-from millscale.cli import data, demo, doctor, ensemble, evaluate, explain, export, inspect, train
+from millscale.cli import data, demo, doctor, ensemble, evaluate, explain, export, inspect, label, train
 
 app = typer.Typer(
     name="millscale",
@@ -20,6 +20,7 @@ app.command()(evaluate.evaluate)
 app.command()(explain.explain)
 app.command()(export.export)
 app.command()(inspect.inspect)
+app.add_typer(label.app, name="label")
 app.command()(doctor.doctor)
 
 

@@ -82,6 +82,7 @@ class Prediction:
         boxes: located defects, in pixels of the original image; None without a detector.
         anomaly_map: ``(H, W)`` float32 in [0, 1], original image size; None without an anomaly scorer.
         fault: why the image is no proper photograph, whatever the rest says of it; None where it is one.
+        blank: the fault is that it shows nothing, whatever the camera.
         novelty: how unlike the classifier's training images it is; None without a guard.
     """
 
@@ -90,6 +91,7 @@ class Prediction:
     boxes: Boxes | None = None
     anomaly_map: NDArray[np.float32] | None = None
     fault: str | None = None
+    blank: bool = False
     novelty: Novelty | None = None
 
 

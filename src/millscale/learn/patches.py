@@ -35,11 +35,13 @@ class Patches:
 
     Attributes:
         good: of good images.
+        places: ``(n, 2)`` of each good one its row and column, as shares of the image's height and width.
         drawn: under defects drawn on good images.
         beside: of the same images, clear of the defects.
     """
 
     good: NDArray[np.float32]
+    places: NDArray[np.float32]
     drawn: NDArray[np.float32]
     beside: NDArray[np.float32]
 
@@ -49,6 +51,7 @@ class Sample:
     """The patches of one image, as float16."""
 
     good: NDArray[np.float16]
+    places: NDArray[np.float16]
     drawn: NDArray[np.float16]
     beside: NDArray[np.float16]
 
@@ -56,7 +59,10 @@ class Sample:
 def joined(samples: Sequence[Sample]) -> Patches:
     """The patches of these images."""
     return Patches(
-        *(np.concatenate([getattr(s, k) for s in samples]).astype(np.float32) for k in ("good", "drawn", "beside"))
+        *(
+            np.concatenate([getattr(s, k) for s in samples]).astype(np.float32)
+            for k in ("good", "places", "drawn", "beside")
+        )
     )
 
 
@@ -86,8 +92,9 @@ def sample(
     def one(row: int) -> Sample:
         rng = np.random.default_rng([seed, row])
         image = load(row)
-        good, _ = _vectors(network, image)
-        taken = good[rng.permutation(len(good))[: _share(_GOOD, count)]]
+        good, sides = _vectors(network, image)
+        taken = rng.permutation(len(good))[: _share(_GOOD, count)]
+        centres = (np.stack(np.unravel_index(taken, sides), axis=1) + 0.5) / sides
         own, beside = [good[:0]], [good[:0]]
         for _ in range(copies if row % every == 0 else 0):
             other = load(int(rng.choice(np.flatnonzero(parts == parts[row]))))
@@ -98,7 +105,7 @@ def sample(
             clear = np.flatnonzero(gaussian_filter(covered, 2.0).ravel() < _CLEAR)
             own.append(vectors[rng.permutation(under)[: _share(_DRAWN, count * copies // every)]])
             beside.append(vectors[rng.permutation(clear)[: _share(_BESIDE, count * copies // every)]])
-        return Sample(taken, np.concatenate(own), np.concatenate(beside))
+        return Sample(good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside))
 
     return in_parallel(one, count, "patches", progress)
 

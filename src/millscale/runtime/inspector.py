@@ -155,11 +155,9 @@ class Inspector:
         return self._inspect(_pixels(image), maps=True)
 
     def _inspect(self, pixels: Image, *, maps: bool) -> Prediction:
-        prediction = self._predict(pixels, maps=maps)
-        # Limits that good images alone have set would call a large defect a fault of the imaging.
-        strange = self._scorer is not None and prediction.score >= LIMIT
-        limits = None if strange else self.card.quality
-        return replace(prediction, fault=fault(measure(pixels), limits))
+        quality = measure(pixels)
+        found, blank = fault(quality, self.card.quality), fault(quality) is not None
+        return replace(self._predict(pixels, maps=maps), fault=found, blank=blank)
 
     def _predict(self, pixels: Image, *, maps: bool) -> Prediction:
         if self._scorer is not None and self.alarms is not None:
@@ -185,7 +183,8 @@ class Inspector:
     def decide(self, prediction: Prediction, costs: Costs | None = None) -> Verdict:
         """The verdict on a prediction.
 
-        A fault of the imaging is always a review, and so is what is unlike anything in training. Else the classifier's
+        An image that shows nothing is for a person to see, and so is what is unlike anything in training (an anomaly
+        scorer rejects it), and what breaks the limits of the training images' quality. Else the classifier's
         probabilities decide where there are any, by the bundle's costs or by others; else the boxes, by the thresholds
         of the card.
 
@@ -194,20 +193,22 @@ class Inspector:
             ModelError: a prediction with neither.
         """
         card = self.card
+        if costs is not None and self.alarms is not None:
+            raise UsageError(
+                f"Bundle '{card.name}': expected no costs, for its limit follows from a false-alarm rate. "
+                "Give that instead."
+            )
+        strange = self._strange(prediction, costs or card.costs)
         if prediction.fault is not None:
-            return decide_fault(prediction.fault)
-        if prediction.novelty is not None and prediction.novelty.unknown:
-            return decide_unknown(prediction.novelty, card.classes, costs or card.costs)
+            if prediction.blank or strange is None:
+                return decide_fault(prediction.fault)
+            return replace(strange, reason=f"{strange.reason}; as a photograph: {prediction.fault}")
+        if strange is not None:
+            return strange
         if prediction.probs is not None:
             return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
         if self._scorer is not None and self.alarms is not None:
-            if costs is not None:
-                raise UsageError(
-                    f"Bundle '{card.name}': expected no costs, for its limit follows from a false-alarm rate. "
-                    "Give that instead."
-                )
-            regions = 0 if prediction.boxes is None else len(prediction.boxes)
-            return decide_anomaly(prediction.score, regions, card.classes[0], self.alarms.expected_rate)
+            return decide_anomaly(prediction.score, 0, card.classes[0], self.alarms.expected_rate)
         if prediction.boxes is None:
             raise ModelError("Expected a prediction with class probabilities or boxes, found neither in it.")
         if costs is not None:
@@ -216,6 +217,15 @@ class Inspector:
                 "Leave the costs out."
             )
         return decide_boxes(prediction.boxes, card.classes, card.good_classes, card.thresholds)
+
+    def _strange(self, prediction: Prediction, costs: Costs) -> Verdict | None:
+        """The verdict on what is unlike training; None where it is like it, or nothing can tell."""
+        if prediction.novelty is not None and prediction.novelty.unknown:
+            return decide_unknown(prediction.novelty, self.card.classes, costs)
+        if self.alarms is not None and prediction.score >= LIMIT:
+            regions = 0 if prediction.boxes is None else len(prediction.boxes)
+            return decide_anomaly(prediction.score, regions, self.card.classes[0], self.alarms.expected_rate)
+        return None
 
     def features(self, image: Image | bytes | Path | str) -> NDArray[np.float32]:
         """What the classifier sees in an image, ``(d,)``.
@@ -243,10 +253,10 @@ class Inspector:
         """
         if prediction.boxes is None:
             return None
+        if self._scorer is not None and not prediction.blank:
+            return prediction.boxes
         if prediction.fault is not None:
             return _no_boxes()
-        if self._scorer is not None:
-            return prediction.boxes
         return counting(prediction.boxes, self.card.classes, self.card.thresholds)
 
     def inspect_files(

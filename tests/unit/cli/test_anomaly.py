@@ -68,7 +68,8 @@ def test_it_tells_holes_from_good_metal_and_says_where(scored):
     assert scored.metrics["images"] == 60
     assert scored.metrics["kinds"] == {"hole": 12}
     assert (scored.folder / "report.html").is_file()
-    rows = list(csv.DictReader((scored.folder / "predictions.csv").read_text(encoding="utf-8").splitlines()))
+    with (scored.folder / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert len(rows) == 60
     assert sum(row["defective"] == "1" for row in rows) == 12
 

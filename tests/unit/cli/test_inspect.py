@@ -158,11 +158,11 @@ def test_many_lines_are_valid_json_lines(millscale, trained, steel):
 
 
 def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
-    PIL.Image.fromarray(noise).save(pictures / "noise.png")
+    checks = 40 + 160 * ((np.add.outer(np.arange(96) // 12, np.arange(96) // 12)) % 2)
+    PIL.Image.fromarray(checks.astype(np.uint8)).save(pictures / "checks.png")
     (pictures / "more").mkdir()
-    shutil.copyfile(pictures / "noise.png", pictures / "more" / "noise.png")
-    shown = [pictures / name for name in ("a", "noise.png", "more/noise.png")]
+    shutil.copyfile(pictures / "checks.png", pictures / "more" / "checks.png")
+    shown = [pictures / name for name in ("a", "checks.png", "more/checks.png")]
     done = millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new", "--json")
     assert done.code == 0, done.err
     unknown = [line for line in lines(done.out) if line["label"] == "unknown"]
@@ -170,16 +170,16 @@ def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_
     with (tmp_path / "new" / "unknown.csv").open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
     assert [(row["image"], row["source"]) for row in listed] == [
-        (name, line["image"]) for name, line in zip(("noise.png", "noise-2.png"), unknown, strict=True)
+        (name, line["image"]) for name, line in zip(("checks.png", "checks-2.png"), unknown, strict=True)
     ]
     for row, line in zip(listed, unknown, strict=True):
         assert row["nearest"] == line["nearest"]
         assert float(row["ratio"]) == line["novelty"] > 1
-        assert (tmp_path / "new" / row["image"]).read_bytes() == (pictures / "noise.png").read_bytes()
+        assert (tmp_path / "new" / row["image"]).read_bytes() == (pictures / "checks.png").read_bytes()
     known = [line for line in lines(done.out) if line["label"] != "unknown"]
     assert len(known) == 3
     assert all(line["novelty"] <= 1 for line in known)
-    millscale("inspect", trained.bundle, pictures / "noise.png", "--collect", tmp_path / "new")
+    millscale("inspect", trained.bundle, pictures / "checks.png", "--collect", tmp_path / "new")
     assert len(list((tmp_path / "new").iterdir())) == 4  # nothing is written over
 
 

@@ -1,5 +1,6 @@
 """The guard inside a bundle: kept, checked when opened, asked at every inspection."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -55,8 +56,12 @@ def inspector(millscale, steel, tmp_path_factory):
 def test_pictures_of_nothing_are_unknown(inspector, pixels):
     noise = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
     image = {"black": 0 * noise, "white": 0 * noise + 255, "grey": 0 * noise + 128, "noise": noise}[pixels]
-    verdict = inspector.decide(inspector.inspect(image))
+    found = inspector.inspect(image)
+    assert found.novelty is not None
+    assert found.novelty.unknown
+    verdict = inspector.decide(replace(found, fault=None, blank=False))
     assert (verdict.outcome, verdict.label) == ("review", "unknown")
+    assert inspector.decide(found).label == "image fault"  # which is said first
 
 
 @pytest.mark.parametrize("ratio", [1.0001, 2.0, float("nan")])
@@ -78,7 +83,7 @@ def test_a_bundle_without_a_guard_opens_as_before(colours, tmp_path):
     inspector = Inspector.open(path)
     found = inspector.inspect(colours.picture())
     assert found.novelty is None
-    assert inspector.decide(found).label == "red"
+    assert inspector.decide(replace(found, fault=None)).label == "red"
     with pytest.raises(UsageError, match="expected a classifier that gives features, found none"):
         inspector.features(colours.picture())
 

@@ -1,0 +1,72 @@
+"""Offer what was answered "unknown" as new classes: images sorted into folders, one for each kind."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from millscale.core.errors import DataError, UsageError
+from millscale.learn.openset_clusters import clusters
+from millscale.learn.recipe import Progress
+from millscale.pipeline.summary import silent
+from millscale.runtime.inspector import Inspector
+
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Images that look alike.
+
+    Attributes:
+        folder: where copies of them lie; its name is to become the class's.
+        images: the originals.
+        nearest: the known class that most of them are nearest to; None without a guard.
+    """
+
+    folder: Path
+    images: tuple[Path, ...]
+    nearest: str | None
+
+
+def sort_unknown(
+    bundle: Path | str | None, images: Sequence[Path], out: Path, *, progress: Progress = silent
+) -> tuple[Kind, ...]:
+    """Sort images into kinds by the features of a bundle's classifier, and copy each kind into a folder of its own.
+
+    Args:
+        bundle: its file; None takes the packaged NEU bundle.
+        images: the files, at least four.
+        out: receives ``kind_1`` and so on, the largest first; must be empty or not yet there.
+        progress: called with (what, done, total).
+
+    Raises:
+        UsageError: ``out`` holds something, or the bundle has no classifier.
+        DataError: fewer than four images, or one that cannot be decoded.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: expected a new or empty folder, found files in it. Name another with --out.")
+    if len(images) < FEWEST:
+        raise DataError(f"Expected at least {FEWEST} images to sort, found {len(images)}. Collect more first.")
+    inspector = Inspector.open(bundle, tasks=("classify",))
+    features, nearest = [], []
+    for done, path in enumerate(images, 1):
+        features.append(inspector.features(path))
+        novelty = inspector.inspect(path).novelty
+        nearest.append(inspector.card.classes[novelty.nearest] if novelty else None)
+        progress("features", done, len(images))
+    kind = clusters(np.stack(features))
+    found = []
+    for number in range(int(kind.max()) + 1):
+        rows = np.flatnonzero(kind == number).tolist()
+        folder = out / f"kind_{number + 1}"
+        folder.mkdir(parents=True)
+        for row in rows:
+            # Two folders may hold files of one name.
+            shutil.copyfile(images[row], folder / f"{row:05}_{images[row].name}")
+        usual = Counter(nearest[row] for row in rows).most_common(1)[0][0]
+        found.append(Kind(folder, tuple(images[row] for row in rows), usual))
+    return tuple(found)
