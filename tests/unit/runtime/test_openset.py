@@ -107,7 +107,7 @@ def spoilt(bundle, name, array):
 )
 def test_tampered_arrays_are_refused(bundle, name, change):
     array = np.load(BytesIO(bundle.members[name]))
-    with pytest.raises(ModelError, match="Guard: expected"):
+    with pytest.raises(ModelError, match=r"(Guard|Bundle): expected .* arrays?"):
         spoilt(bundle, name, change(array))
 
 
@@ -149,3 +149,9 @@ def test_an_absent_array_is_refused(bundle):
 def test_a_joined_bundle_keeps_the_guard(bundle, steel):
     image = steel.records[0].path
     assert Inspector(join([bundle], {})).inspect(image).novelty == Inspector(bundle).inspect(image).novelty
+
+
+def test_an_array_that_is_a_zip_is_refused(bundle):
+    members = bundle.members | {FILES[0]: b"PK\x03\x04rubbish"}
+    with pytest.raises(ModelError, match=f"expected {FILES[0]} as a plain NumPy array"):
+        make_bundle(bundle.card.model_dump(exclude={"sha256"}), members)
