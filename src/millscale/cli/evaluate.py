@@ -14,7 +14,8 @@ def evaluate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of labelled or annotated images.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the report; by default evaluations/BUNDLE-DIR.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="classify or detect, where the bundle can do both; else read off the labels.")
+        str | None,
+        typer.Option(help="classify or detect, where the bundle can do both; by default read off the labels."),
     ] = None,
     views: Annotated[int | None, typer.Option(help="Views of each image that a detector fuses: 1, 2, 4 or 8.")] = None,
     backend: Annotated[str, typer.Option(help="What runs the networks: onnxruntime or openvino.")] = "onnxruntime",

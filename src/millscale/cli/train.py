@@ -15,11 +15,14 @@ def train(
         Path | None, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="classify or detect; by default read off the recipe, or else off the labels.")
+        str | None,
+        typer.Option(help="classify, detect or anomaly; by default read off the recipe, else off the labels."),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="To classify: probe (no torch, the default), finetune or scratch (torch); else detect."),
+        typer.Option(
+            help="To classify: probe (no torch, the default), finetune or scratch (torch); else detect or anomaly."
+        ),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(help="What locates: yolo_n (the default), yolo_s, faster_rcnn, ssd or ssdlite.")
@@ -73,7 +76,7 @@ def train(
             options = _options(option, backbone=backbone, detector=detector)
             settings = TrainConfig(
                 data=_given(directory),
-                task=task or ("detect" if detector else "classify" if backbone and recipe is None else None),
+                task=task or ("detect" if detector else None),
                 recipe=recipe,
                 options=options,
                 folds=folds,
@@ -129,7 +132,7 @@ def _run_name(settings: Any, images: Any) -> str:
     from millscale.pipeline.config import USUAL
     from millscale.pipeline.tasks import task_of
 
-    recipe = settings.recipe or USUAL[settings.task or task_of(images)]
+    recipe = settings.recipe or USUAL[settings.task or task_of(images, settings.options)]
     return f"{Path(settings.data).resolve().name}-{recipe}"
 
 
@@ -168,6 +171,16 @@ def _summary(run: Any) -> None:
     for line in summary_lines(run.metrics):
         say(line)
     say(f"  {run.metrics.groups} independent groups; {run.protocol}")
+    card = run.bundle.card
+    if card.scorer:
+        limit = card.scorer.alarms
+        guessed = ", beyond which scores were extrapolated" if limit.extrapolated else ""
+        say(
+            f"Limit   expected to reject {limit.expected_rate:.2%} of new good images, with 95 % confidence at most "
+            f"{limit.upper_bound:.1%}: chosen on {limit.images} images in {limit.groups} groups{guessed}"
+        )
+    if card.openset:
+        say(f"Unknown {card.openset.measured:.1%} of held-out known images ({card.openset.asked:.0%} asked)")
     suspects = [entry["image"] for entry in run.document["trained"].get("suspects", ())]
     if suspects:
         say(

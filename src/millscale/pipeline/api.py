@@ -31,8 +31,8 @@ def train(
     Args:
         images: the data set, from `millscale.read`.
         folds: a split from `millscale.split`, or how many folds to make.
-        task: "classify" or "detect"; None reads it off the recipe, or else off the labels.
-        recipe: "probe", "finetune", "scratch" or "detect"; None takes the usual one of the task.
+        task: "classify", "detect" or "anomaly"; None reads it off the recipe, or else off the labels.
+        recipe: "probe", "finetune", "scratch", "detect" or "anomaly"; None takes the usual one of the task.
         backbone: a frozen backbone's name or path, or several joined by ``+``; None takes the packaged one.
         options: the recipe's other options, such as ``{"views": 8}``.
         seed: of everything random.
@@ -49,7 +49,7 @@ def train(
     config = TrainConfig(
         data=images.source,
         recipe=recipe,
-        task=task or ("classify" if backbone and recipe is None else None),
+        task=task,
         options={**(options or {}), **({"backbone": backbone} if backbone else {})},
         folds=folds if isinstance(folds, int) else len(folds.folds),
         split=str(file) if file else None,

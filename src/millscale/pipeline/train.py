@@ -45,7 +45,9 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         ModelError: a backbone is missing, or the written bundle disagrees with what was evaluated.
     """
     start = time.perf_counter()
-    task_name = config.task or (plugins.load(RECIPES, config.recipe).TASK if config.recipe else task_of(images))
+    task_name = config.task or (
+        plugins.load(RECIPES, config.recipe).TASK if config.recipe else task_of(images, config.options)
+    )
     flow = flow_of(task_name)
     config = replace(config, task=task_name, recipe=recipe_of(config.recipe, task_name))
     recipe = plugins.load(RECIPES, str(config.recipe))

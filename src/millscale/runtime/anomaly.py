@@ -18,6 +18,7 @@ from millscale.runtime.network import Network
 SHARE = 0.01
 """Of an image's patches, the worst that its score is the mean of."""
 _HIGHEST = float(np.nextafter(1.0, 0.0))
+LEAST_AREA = 16
 NORMAL = "normal.npy"
 """Held-out good images: ``(N, 2)`` float64, raw score and number of its group."""
 
@@ -45,9 +46,12 @@ class Anomaly:
         return _resized(self.patches, self.size)
 
     def regions(self, threshold: float, class_id: int) -> Boxes:
-        """Boxes around the connected parts of the map from the threshold up; the score is the highest inside."""
+        """Boxes around the connected parts of the map from the threshold up; the score is the highest inside.
+
+        Parts of fewer than ``LEAST_AREA`` pixels of the scorer's input, a quarter of a patch, are left out.
+        """
         working = _resized(self.patches, self.working)
-        xyxy = boxes_of_mask(working >= threshold)
+        xyxy = boxes_of_mask(working >= threshold, LEAST_AREA)
         inside = [working[top:bottom, left:right] for left, top, right, bottom in xyxy.astype(int)]
         score = np.array([squashed(float(part.max()), threshold) for part in inside], np.float32)
         found = self.geometry.to_original(xyxy)

@@ -207,7 +207,7 @@ class Inspector:
             return strange
         if prediction.probs is not None:
             return decide_class(prediction.probs, card.classes, card.good_classes, costs or card.costs)
-        if self._scorer is not None and self.alarms is not None:
+        if self.alarms is not None and self._scorer is not None:
             return decide_anomaly(prediction.score, 0, card.classes[0], self.alarms.expected_rate)
         if prediction.boxes is None:
             raise ModelError("Expected a prediction with class probabilities or boxes, found neither in it.")

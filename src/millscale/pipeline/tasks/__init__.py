@@ -4,7 +4,7 @@ A task's file offers ``NAMED_SPLITS`` (can it be judged on one given part alone?
 ``measured``, ``bundle_of``, ``check_bundle``, ``report`` and ``save_predictions``, as ``Flow`` says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -76,14 +76,14 @@ def flow_of(task: str) -> Flow:
     return cast(Flow, module)
 
 
-def task_of(images: Manifest) -> str:
+def task_of(images: Manifest, options: Container[str] = ()) -> str:
     """The task that a data set's labels ask for.
 
     A training part of good images alone, with or without a test part, asks for an anomaly scorer; most images with
-    drawn boxes ask for a detector.
+    drawn boxes ask for a detector, unless the options name a frozen backbone, which no detector has.
     """
     trained = {record.label for record in images.records if record.split != "test"}
     if trained and all(label is not None and is_good(label) for label in trained):
         return "anomaly"
     drawn = sum(record.boxes is not None and len(record.boxes) > 0 for record in images.records)
-    return "detect" if drawn > len(images) / 2 else "classify"
+    return "detect" if drawn > len(images) / 2 and "backbone" not in options else "classify"
