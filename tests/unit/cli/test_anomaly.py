@@ -210,6 +210,16 @@ def test_a_set_without_enough_good_images_is_refused_with_what_to_do(millscale, 
     assert told in done.err
 
 
+def test_black_frames_among_the_good_are_left_out(millscale, tmp_path: Path):
+    for k in range(24):
+        save(surface(k), tmp_path / f"set/good/{k}.png")
+    save(np.zeros((SIDE, SIDE)), tmp_path / "set/good/black.png")
+    done = millscale("train", tmp_path / "set", "--task", "anomaly", "--out", tmp_path / "run", "--json", *FAST)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["metrics"]["images"] == 24
+    assert "blank_image" in done.err
+
+
 def test_defects_among_the_good_are_told(millscale, metal, tmp_path: Path):
     for k in range(40):
         save(surface(k), tmp_path / f"set/good/{k}.png")

@@ -9,7 +9,7 @@ import numpy as np
 
 from millscale.core.errors import DataError, ModelError
 from millscale.core.types import Image
-from millscale.data.audit.audit import Audit
+from millscale.data.audit.audit import BLANK_IMAGE, Audit
 from millscale.data.defect_free import is_defect_free
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.imaging.decode import decode_image
@@ -36,14 +36,15 @@ LIMIT = 1.0
 
 
 def usable(images: Manifest, audit: Audit, *, classes: int = 1) -> Manifest:  # noqa: ARG001 - as `Flow`
-    """The decodable images with their groups, each labelled: by its folder, else by its mask or boxes.
+    """The decodable images that show anything, with their groups, each labelled: by its folder, else by its mask or boxes.
 
     Where nothing says whether an image is good, all are taken to be, if none has a label.
 
     Raises:
         DataError: nothing can be decoded.
     """
-    bad = set(audit.unreadable)
+    # A black frame among the good would pass for good.
+    bad = {*audit.unreadable, *(problem.path for problem in audit.problems if problem.code == BLANK_IMAGE)}
     kept = [record for record in images.records if record.id not in bad]
     plain = all(record.label is None for record in kept)
     labelled = tuple(replace(record, label=label) for record in kept if (label := _label(record, plain=plain)))
