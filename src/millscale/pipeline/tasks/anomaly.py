@@ -36,7 +36,7 @@ LIMIT = 1.0
 
 
 def usable(images: Manifest, audit: Audit, *, classes: int = 1) -> Manifest:  # noqa: ARG001 - as `Flow`
-    """The decodable images that show anything, with their groups, each labelled: by its folder, else by its mask or boxes.
+    """The images that show anything, with their groups, each labelled: by its folder, else by its mask or boxes.
 
     Where nothing says whether an image is good, all are taken to be, if none has a label.
 
