@@ -35,6 +35,17 @@ def test_the_same_generator_draws_the_same(seed: int):
     assert (first[1] == second[1]).all()
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_grey_photographs_get_the_defect_that_coloured_ones_get(seed: int):
+    grey = np.repeat(np.random.default_rng(2).integers(40, 200, (48, 64, 1), np.uint8), 3, axis=2)
+    tinted = grey.copy()
+    tinted[0, 0, 2] += 1  # one pixel off grey, so that all channels are drawn on
+    (plain, where), (coloured, also) = (draw_defect(one, grey, np.random.default_rng(seed)) for one in (grey, tinted))
+    assert (where == also).mean() > 0.99
+    assert np.abs(plain[:, :, 0].astype(int) - coloured[:, :, 0]).max() <= 2
+
+
 def test_most_draws_show_something_and_hide_most_of_the_image():
     image = np.clip(np.random.default_rng(0).normal(120, 10, (96, 96, 3)), 0, 255).astype(np.uint8)
     shares = [draw_defect(image, image, np.random.default_rng(seed))[1].mean() for seed in range(200)]

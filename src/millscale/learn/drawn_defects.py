@@ -29,7 +29,9 @@ def draw_defect(image: Image, other: Image, rng: np.random.Generator) -> tuple[I
     Returns:
         ``(h, w, 3)`` uint8 and ``(h, w)`` bool, where the defect is.
     """
-    before = image.astype(np.float64)
+    # Of a grey photograph one channel says all, at a third of the time.
+    grey = all((each == each[:, :, :1]).all() for each in (image, other))
+    before = (image[:, :, :1] if grey else image).astype(np.float64)
     light = gaussian_filter(before, (8, 8, 0))
     strength = np.exp(rng.uniform(np.log(0.08), np.log(0.7))) * (1 if rng.random() < 0.35 else -1)
     kind = rng.choice(list(_KINDS), p=list(_KINDS.values()))
@@ -46,7 +48,8 @@ def draw_defect(image: Image, other: Image, rng: np.random.Generator) -> tuple[I
         after = before + _over(opacity) * (changed - before)
     elif kind == "paste":
         opacity = _region(shape, rng) if rng.random() < 0.4 else _spot(shape, rng, 0.03, 0.2)
-        after = before + _over(opacity) * (_piece(other, before, rng) - before)
+        piece = _piece(other[:, :, :1] if grey else other, before, rng)
+        after = before + _over(opacity) * (piece - before)
     else:
         opacity = _spot(shape, rng, 0.04, 0.2)
         sigma = rng.uniform(1, 4)
@@ -55,7 +58,7 @@ def draw_defect(image: Image, other: Image, rng: np.random.Generator) -> tuple[I
     mask = opacity > _INSIDE
     if kind in ("paste", "smear"):
         mask &= np.abs(gaussian_filter((after - before).mean(2), 0.7)) > _VISIBLE
-    return drawn, np.asarray(mask)
+    return np.repeat(drawn, 3, axis=2) if grey else drawn, np.asarray(mask)
 
 
 def _over(opacity: Plane) -> Plane:
