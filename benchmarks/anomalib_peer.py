@@ -22,7 +22,7 @@ SIDE, CORESET, NEIGHBOURS = 256, 0.01, 9
 PREPARE = Compose(
     [Resize((SIDE, SIDE), antialias=True), Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))]
 )
-FIT_BATCH, BATCHES = 32, (1, 16)
+BATCH, TIMED_BATCHES = 32, (1, 16)
 
 
 def main() -> None:
@@ -37,17 +37,19 @@ def main() -> None:
         start = _now()
         model.train()
         model.feature_extractor.eval()
-        for batch in _batches(job["fitted"], FIT_BATCH, job["threads"]):
+        for batch in _batches(job["fitted"], BATCH, job["threads"]):
             model(batch)
         model.subsample_embedding(CORESET)
         fit = _since(start)
         model.eval()
+        answers = [model(batch) for batch in _batches(job["judged"], BATCH, job["threads"])]
         passes: dict[int, list[list[float]]] = {}
-        for size in BATCHES:
+        for size in TIMED_BATCHES:
             for _ in range(job["repeats"]):
                 start = _now()
-                answers = [model(batch) for batch in _batches(job["judged"], size, job["threads"])]
-                passes.setdefault(size, []).append([each / len(job["judged"]) for each in _since(start)])
+                for batch in _batches(job["timed"], size, job["threads"]):
+                    model(batch)
+                passes.setdefault(size, []).append([each / len(job["timed"]) for each in _since(start)])
         scores = torch.cat([answer.pred_score.reshape(-1) for answer in answers]).tolist()
     print(json.dumps({"fit": fit, "passes": passes, "scores": scores, "bank": len(model.memory_bank)}))
 
