@@ -106,6 +106,7 @@ def _tiles(images: Manifest) -> None:
 
 def _speed(images: Manifest) -> None:
     """One fit, its bundle, and how fast that inspects files."""
+    before = _load()
     good = [record.id for record in images.records if record.label == GOOD]
     chosen = images.select(np.random.default_rng(0).permutation(good)[:FITTED].tolist())
     table = Table(
@@ -115,7 +116,6 @@ def _speed(images: Manifest) -> None:
         notes=(
             f"{FITTED} good magnetic tiles at {DEFAULT.size} pixels, all defaults; the audit is not part of the fit.",
             f"Inspection: these files on {THREADS} threads; decoding, map and verdict included.",
-            *_load(),
         ),
     )
     bundle, seconds, learnt = _fitted(chosen, DEFAULT)
@@ -125,11 +125,12 @@ def _speed(images: Manifest) -> None:
     table.add("bundle", f"{size / 1e6:.1f} MB", "")
     table.add("what was learnt in it: banks, weights and scales", f"{learnt / 1e6:.1f} MB", "")
     table.add("inspection", _rate([_inspected(bundle, chosen.records)[1] for _ in range(REPEATS)]), "")
-    table.save()
+    _save_with_load(table, before)
 
 
 def _peer(images: Manifest) -> None:
     """Ours and Anomalib's PatchCore on the very same files, one after the other."""
+    before = _load()
     fitted, judged = _lists(images)
     bad = np.array([record.label != GOOD for record in judged])
     ours = [DEFAULT, replace(DEFAULT, backbone="resnet18"), replace(DEFAULT, backbone="resnet18", method="patchcore")]
@@ -143,7 +144,6 @@ def _peer(images: Manifest) -> None:
             "Our fit is of four models: three set the limit, without other images.",
             f"{PEER}: its PatchCore on the processor, layers 2 and 3, coreset 1 %, 9 neighbours.",
             f"All on {THREADS} threads.",
-            *_load(),
         ),
     )
     for config in ours:
@@ -157,7 +157,7 @@ def _peer(images: Manifest) -> None:
     for size, passes in found["passes"].items():
         name = f"Anomalib's PatchCore, resnet18, batches of {size}"
         table.add(name, _area(found["scores"], bad), _fit(found["fit"]), _rate(passes))
-    table.save()
+    _save_with_load(table, before)
 
 
 def _lists(images: Manifest) -> tuple[Manifest, list[ImageRecord]]:
@@ -255,11 +255,18 @@ def _with_interval(found: dict[str, Any], key: str, form: str) -> str:
     return f"{found[key]:{form}} ({low:{form}}–{high:{form}})"
 
 
-def _load() -> tuple[str, str]:
-    return (
+def _load() -> float:
+    return os.getloadavg()[1]
+
+
+def _save_with_load(table: Table, before: float) -> None:
+    table.notes = (
+        *table.notes,
         f"In brackets the processor's time, of all threads: of the fit, and of one image. Medians of {REPEATS}.",
-        f"Other processes ran beside it: a load of {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores before.",
+        f"Other processes ran beside it: a load of {before:.1f} before and {_load():.1f} after, on {os.cpu_count()} cores.",
+        "Rows were measured one after the other: compare the times in brackets.",
     )
+    table.save()
 
 
 def _told(what: str, done: int, total: int) -> None:
