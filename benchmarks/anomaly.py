@@ -263,7 +263,7 @@ def _save_with_load(table: Table, before: float) -> None:
     table.notes = (
         *table.notes,
         f"In brackets the processor's time, of all threads: of the fit, and of one image. Medians of {REPEATS}.",
-        f"Other processes ran beside it: a load of {before:.1f} before, {_load():.1f} after, on {os.cpu_count()} cores.",
+        f"Others ran beside it: a load of {before:.1f} before, {_load():.1f} after, on {os.cpu_count()} cores.",
         "Rows were measured one after the other: compare the times in brackets.",
     )
     table.save()
