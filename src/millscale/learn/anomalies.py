@@ -45,7 +45,7 @@ class AnomalyConfig:
         method: names in ``millscale.learn.anomaly``, joined by ``+``; their maps are averaged on one scale.
         size: images are brought to ``size * size`` pixels, proportions kept.
         false_alarm_rate: share of good images of new groups that may be called anomalous.
-        bank: most patches that PatchCore keeps; a bundle grows by ``2 * components`` bytes for each.
+        bank: most patches that PatchCore keeps; a bundle grows by ``4 * components`` bytes for each.
         components: principal components that PatchCore keeps of a patch.
     """
 
@@ -110,7 +110,8 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess) for each in held]
     final_scorer = _scorer(graph, preprocess)
 
-    raw = np.array([one.raw for one in _score(task, rows.fitted, crossed, "held-out good images")])
+    by_row = _score(task, rows.fitted, crossed, "held-out good images")
+    raw = np.array([by_row[row].raw for row in rows.fitted])
     groups = [task.manifest.records[row].group or task.manifest.ids[row] for row in rows.fitted]
     rate = config.false_alarm_rate
     chosen = threshold_for(raw, groups, rate)
@@ -121,12 +122,14 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
         crossed_limits = [threshold_for(raw[kept], [groups[i] for i in kept], rate).threshold for kept in others]
         limits = np.array(crossed_limits)[parts]
     judged = rows.tested if len(rows.tested) else np.arange(len(task.manifest))
-    found = _score(task, judged, [final_scorer] * PARTS if len(rows.tested) else crossed, "scores")
+    left = np.setdiff1d(judged, rows.fitted)
+    by_row |= _score(task, left, [final_scorer] * PARTS if len(rows.tested) else crossed, "scores")
+    found = [by_row[row] for row in judged]
     scores = np.full(len(task.manifest), np.nan)
     scores[judged] = [one.raw / limits[row] for row, one in zip(judged, found, strict=True)]
     checked = rows.fitted[:: max(1, len(rows.fitted) // CHECKED)]
     reference = np.full(len(task.manifest), np.nan)
-    reference[checked] = [one.raw for one in _score(task, checked, [final_scorer] * PARTS, "reference")]
+    reference[checked] = [one.raw for one in _score(task, checked, [final_scorer] * PARTS, "reference").values()]
     return TrainedAnomaly(
         parts=np.where(np.isin(np.arange(len(parts)), rows.tested), 0, 1) if len(rows.tested) else parts,
         scores=scores,
@@ -187,15 +190,15 @@ def _scorer(graph: bytes, preprocess: Preprocess) -> Scorer:
     return Scorer(Network(graph, "anomaly network", threads=1), preprocess)
 
 
-def _score(task: Task, rows: NDArray[np.int64], by: Sequence[Scorer], what: str) -> list[Anomaly]:
-    """What the scorer of each row's part says of its image."""
+def _score(task: Task, rows: NDArray[np.int64], by: Sequence[Scorer], what: str) -> dict[int, Anomaly]:
+    """By row, what the scorer of its part says of its image."""
 
     def one(position: int) -> Anomaly:
         row = int(rows[position])
         scorer = by[int(task.folds[row]) % PARTS]
         return scorer.score(read_image(task.manifest.records[row].path))
 
-    return in_parallel(one, len(rows), what, task.progress)
+    return dict(zip(rows.tolist(), in_parallel(one, len(rows), what, task.progress), strict=True))
 
 
 def _scales(

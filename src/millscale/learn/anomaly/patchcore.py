@@ -55,8 +55,10 @@ def fit(patches: Patches, bank: int, components: int, seed: int) -> Bank:
 
 def _coreset(vectors: NDArray[np.float32], count: int) -> list[int]:
     """Greedy k-centre (Sener and Savarese 2018): each next vector is the farthest from those before."""
+    squares = (vectors**2).sum(1)
     distance, chosen = np.full(len(vectors), np.inf, np.float32), [0]
     while len(chosen) < min(count, len(vectors)):
-        distance = np.minimum(distance, ((vectors - vectors[chosen[-1]]) ** 2).sum(1))
+        last = chosen[-1]
+        distance = np.minimum(distance, squares - 2 * (vectors @ vectors[last]) + squares[last])
         chosen.append(int(distance.argmax()))
     return chosen
