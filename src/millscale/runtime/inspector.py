@@ -339,10 +339,12 @@ def _alarms(bundle: Bundle, rate: float | None) -> Alarms | None:
 
 
 def _without(card: Card, tasks: Sequence[Task]) -> UsageError:
-    having = ", ".join(sorted({part.task for part in card.parts}))
+    words = {"anomaly": "score anomalies"}
+    having = ", ".join(sorted({words.get(part.task, part.task) for part in card.parts}))
+    wanted = " or ".join(words.get(task, task) for task in tasks)
     return UsageError(
-        f"Bundle '{card.name}': expected a part that can {' or '.join(tasks) or 'do something'}, found only what can "
-        f"{having}. Ask for that, or use another bundle."
+        f"Bundle '{card.name}': expected a part that can {wanted or 'do something'}, found only what can {having}. "
+        "Ask for that, or use another bundle."
     )
 
 

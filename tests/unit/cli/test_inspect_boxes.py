@@ -119,7 +119,12 @@ def test_a_damaged_image_is_told_and_the_others_are_drawn(millscale, bundles, pi
     [
         ("classifier", ["--draw", "OUT"], 2, "expected a bundle that locates defects, found only a classifier"),
         ("both", ["--no-boxes", "--draw", "OUT"], 2, "use a bundle with a detector and no --no-boxes"),
-        ("detector", ["--no-boxes"], 2, "expected a part that can classify, found only what can detect"),
+        (
+            "detector",
+            ["--no-boxes"],
+            2,
+            "expected a part that can classify or score anomalies, found only what can detect",
+        ),
         ("detector", ["--draw", "IMAGE"], 3, "1.png: expected a file or folder that can be read and written"),
         ("detector", ["--cost", "review=1"], 2, "expected no costs, for it locates only"),
         ("detector", ["--backend", "onnxruntim"], 2, "Unknown backend 'onnxruntim'. Did you mean 'onnxruntime'?"),
