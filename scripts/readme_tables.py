@@ -8,6 +8,8 @@ START, END = "<!-- results -->", "<!-- end of results -->"
 SHOWN = (
     "classification",
     "anomaly",
+    "anomaly_peer",
+    "anomaly_speed",
     "openset",
     "detection",
     "detection_leak",
