@@ -1,6 +1,6 @@
 """What the bundles of all tasks have in common: the card's facts, the golden image, what was trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def bundle_with(
         "name": config.name or Path(config.data).resolve().name or "model",
         "millscale_version": __version__,
         "classes": manifest.classes,
-        "good_classes": good_classes(manifest, config),
+        "good_classes": good_classes(manifest, config.good_classes),
         "costs": config.costs.model_dump(),
         "protocol": protocol,
         "dataset": {
@@ -70,18 +70,18 @@ def bundle_with(
     return make_bundle({**facts, **card}, {**members, SEEN: npy(seen)})
 
 
-def good_classes(manifest: Manifest, config: TrainConfig) -> list[str]:
-    """The classes that are no defect: those named by the user, or those with a usual name.
+def good_classes(manifest: Manifest, named: Sequence[str] | None) -> list[str]:
+    """The classes that are no defect: those named by the user, or where None is, those with a usual name.
 
     Raises:
         UsageError: a good class that is no class.
     """
-    if config.good_classes is None:
+    if named is None:
         return [name for name in manifest.classes if is_good(name)]
-    for name in config.good_classes:
+    for name in named:
         if name not in manifest.classes:
             raise unknown_name("class", name, manifest.classes)
-    return list(config.good_classes)
+    return list(named)
 
 
 def golden_picture() -> bytes:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.errors import DataError, UsageError, unknown_name
+from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Prediction, Problem
-from millscale.data.classes import is_good
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_sound
 from millscale.imaging.decode import read_size
@@ -22,6 +21,7 @@ from millscale.metrics.decisions import decision_rates
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.openset import accepted, auroc
 from millscale.metrics.predictions import PredictionTable
+from millscale.pipeline import bundling
 from millscale.pipeline.audited import audited
 from millscale.pipeline.run import write_json
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
@@ -132,7 +132,7 @@ def evaluate(
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
     if name != "anomaly":
         _check_labels(manifest, inspector.card.classes)
-    maps = _Maps(_good(manifest, good_classes)) if name == "anomaly" else None
+    maps = _Maps(bundling.good_classes(manifest, good_classes)) if name == "anomaly" else None
     found = _inspect(inspector, manifest.records, progress, maps)
     seen = _seen(opened, manifest)
     table: Table
@@ -200,14 +200,6 @@ def _restricted(manifest: Manifest, ids: list[str]) -> Manifest:
         )
     kept = manifest.select(ids)
     return replace(kept, classes=tuple(name for name, count in kept.class_counts.items() if count))
-
-
-def _good(manifest: Manifest, given: Sequence[str] | None) -> Sequence[str]:
-    """The classes that are no defect: those given, else by their names."""
-    for name in given or ():
-        if name not in manifest.classes:
-            raise unknown_name("class", name, manifest.classes)
-    return given or [name for name in manifest.classes if is_good(name)]
 
 
 class _Maps:

@@ -57,7 +57,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     images = require_sound(images, skip_bad=config.skip_bad)
     audit = audited(images, progress)
     manifest = flow.usable(images, audit)
-    good = good_classes(manifest, config)  # a wrong name is refused before the work, not after it
+    good = good_classes(manifest, config.good_classes)  # a wrong name is refused before the work, not after it
     parts = _folds(manifest, config, named=flow.NAMED_SPLITS)
     parts.save(target / "split.json")
     folds = parts.folds or (parts.val or parts.test, parts.train)

@@ -18,7 +18,7 @@ from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
 from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture, spread
 from millscale.pipeline.config import TrainConfig
 from millscale.report.report import AnomalyReport, AuditSummary, Protocol
-from millscale.runtime.anomaly import NORMAL, Scorer
+from millscale.runtime.anomaly import NORMAL, Scorer, squashed
 from millscale.runtime.arrays import npy
 from millscale.runtime.backends.onnxruntime import Network
 from millscale.runtime.bundle import Bundle
@@ -122,7 +122,7 @@ def check_bundle(bundle: Bundle, manifest: Manifest, trained: TrainedAnomaly, pr
         ModelError: a score in [0, 1] differs by more than 1e-4.
     """
     rows = spread(np.flatnonzero(np.isfinite(trained.reference)))
-    expected = trained.reference[rows] / (trained.reference[rows] + trained.threshold.threshold)
+    expected = [squashed(raw, trained.threshold.threshold) for raw in trained.reference[rows].tolist()]
     paths = [manifest.records[row].path for row in rows]
     for done, (score, found) in enumerate(zip(expected, Inspector(bundle).inspect_files(paths), strict=True), 1):
         if found.prediction is None:
