@@ -22,10 +22,18 @@ class Labelled:
     split: str | None
 
 
+UNLABELLED = frozenset({"unlabelled", "unlabeled"})
+"""Folder names that say nobody has named the class yet."""
+
+
 def by_folder(content: Scan) -> list[Labelled]:
-    """Each image that lies in a class folder, with that folder's name as label."""
+    """Each image that lies in a class folder, with that folder's name as label; None in an "unlabelled" folder."""
     places = [(image, *placed(image)) for image in content.images]
-    return [Labelled(image, folders[0], split) for image, split, folders in places if folders]
+    return [Labelled(image, _label(folders[0]), split) for image, split, folders in places if folders]
+
+
+def _label(folder: str) -> str | None:
+    return None if folder.lower() in UNLABELLED else folder
 
 
 def class_folders(content: Scan) -> list[str]:
@@ -36,7 +44,7 @@ def class_folders(content: Scan) -> list[str]:
         place = placed(folder / "image")[1]
         if len(place) == 1 and folder not in filled:
             names.add(place[0])
-    return sorted(names)
+    return sorted(name for name in names if _label(name))
 
 
 def assemble(source: Path, content: Scan, images: Sequence[Labelled], classes: Iterable[str]) -> Manifest:
