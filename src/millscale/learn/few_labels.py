@@ -1,11 +1,11 @@
 """A linear head from few labels and many unlabelled images: labels spread, a head learns them, and both agree.
 
 Labels spread over two graphs of the features. Of each class the most confident four fifths teach a head, together with
-the true labels, which count as much as all of those. What the head says is smoothed over the graph and teaches the next
+the true labels, which together count twice as much. What the head says is smoothed over the graph and teaches the next
 head. Three rounds.
 
-Pseudo-labels: Lee 2013; the same share of every class, so that a hard class is not starved: Zou et al. 2018 (class-balanced
-self-training).
+Pseudo-labels: Lee 2013; the same share of every class, so that a hard class is not starved: class-balanced
+self-training, Zou et al. 2018.
 """
 
 from dataclasses import dataclass
