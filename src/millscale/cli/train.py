@@ -102,6 +102,8 @@ def train(
         tell_all([*run.audit.problems, *(problem for problem in run.split.problems if problem.path not in told)])
         if repeated is not None and repeated.get("dataset") != run.document["dataset"]:
             say(f"Careful: these are not the images of {config}; the run is another one.")
+        if labels and not recipe and not run.document["trained"].get("unlabelled"):
+            say(f"{labels} labels all images, so the recipe is {run.document['config']['recipe']}.")
         if as_json:
             emit(run.to_json())
         else:
