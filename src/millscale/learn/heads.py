@@ -50,6 +50,10 @@ class Moments:
     def __sub__(self, other: "Moments") -> "Moments":
         return Moments(self.count - other.count, self.total - other.total, self.scatter - other.scatter, self.origin)
 
+    def weighted(self, weight: float) -> "Moments":
+        """Each vector counted ``weight`` times."""
+        return Moments(weight * self.count, weight * self.total, weight * self.scatter, self.origin)
+
 
 def fold_moments(
     chunks: Iterable[NDArray[np.float32]], targets: NDArray[np.int64], folds: NDArray[np.int64], classes: int

@@ -29,8 +29,8 @@ class Task:
     """A training job.
 
     Attributes:
-        manifest: labelled images, each with its group.
-        folds: ``(N,)`` int64, the fold that holds each image out; groups are whole.
+        manifest: images, each with its group; those without truth only for recipes that learn from them too.
+        folds: ``(N,)`` int64, the fold that holds each image out, groups being whole; -1 for one without truth.
         seed: of everything random.
         folder: where the recipe may keep checkpoints; what it finds there it goes on from.
         progress: called with (what, done, total).
@@ -48,9 +48,19 @@ class Task:
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """``(N,)`` class indices of the images."""
-        index = {name: position for position, name in enumerate(self.manifest.classes)}
-        return np.array([index[str(record.label)] for record in self.manifest.records], np.int64)
+        """``(N,)`` class indices of the images, -1 for one without label."""
+        index = {None: -1} | {name: position for position, name in enumerate(self.manifest.classes)}
+        return np.array([index[record.label] for record in self.manifest.records], np.int64)
+
+    def training_rows(self, fold: int | None) -> NDArray[np.int64]:
+        """Rows to learn from while ``fold`` is held out, or all where it is None.
+
+        Images without truth are among them unless they share a group with the fold.
+        """
+        groups = [record.group or record.id for record in self.manifest.records]
+        held = {group for group, home in zip(groups, self.folds, strict=True) if home == fold}
+        bare = np.array([home >= 0 or group not in held for group, home in zip(groups, self.folds, strict=True)])
+        return np.flatnonzero((self.folds != fold) & bare)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -56,12 +57,12 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     target.mkdir(parents=True, exist_ok=True)
     images = require_sound(images, skip_bad=config.skip_bad)
     audit = audited(images, progress)
-    manifest = flow.usable(images, audit)
-    good = good_classes(manifest, config.good_classes)  # a wrong name is refused before the work, not after it
-    parts = _folds(manifest, config, named=flow.NAMED_SPLITS)
+    known = flow.usable(images, audit)
+    good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
+    manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
+    parts = _folds(manifest if config.split else known, config, named=flow.NAMED_SPLITS)
     parts.save(target / "split.json")
-    folds = parts.folds or (parts.val or parts.test, parts.train)
-    home = {name: k for k, fold in enumerate(folds) for name in fold}
+    home = _homes(parts, known) | _unlabelled(parts, known, manifest)
     manifest = manifest.select(home)
     task = Task(
         manifest,
@@ -100,6 +101,27 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     document["seconds"] = round(time.perf_counter() - start, 2)
     write_json(target / RUN_FILE, document)
     return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, report)
+
+
+def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifest:
+    """The usable images and, in the order of all, those that can be read but whose truth is not known."""
+    usable, bad = {record.id: record for record in known.records}, set(audit.unreadable)
+    records = (usable.get(r.id) or replace(r, group=audit.groups[r.id]) for r in images.records if r.id not in bad)
+    return replace(known, records=tuple(records))
+
+
+def _homes(parts: Split, known: Manifest) -> dict[str, int]:
+    """The fold of each image whose truth is known; of named parts, 0 is judged and 1 learned from."""
+    folds, usable = parts.folds or (parts.val or parts.test, parts.train), set(known.ids)
+    return {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
+
+
+def _unlabelled(parts: Split, known: Manifest, manifest: Manifest) -> dict[str, int]:
+    """Fold -1 for each image without truth, unless its group has a part in what a given split sets aside."""
+    groups = {record.id: record.group for record in manifest.records}
+    aside = {groups[name] for name in (*parts.test, *(() if parts.folds else parts.val)) if name in groups}
+    usable = set(known.ids)
+    return {name: -1 for name in manifest.ids if name not in usable and groups[name] not in aside}
 
 
 def _folds(manifest: Manifest, config: TrainConfig, *, named: bool) -> Split:
@@ -151,16 +173,29 @@ def _protocol(task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, t
     held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"
     if named:
         held = "a given training part and test part"
-    sides = [(_ids(task, parts == part), _ids(task, fitted & (parts != part))) for part in judged]
+    learned = {part: _chosen(replace(task, folds=parts).training_rows(part), fitted) for part in judged}
+    sides = [(_ids(task, parts == part), _ids(task, learned[part])) for part in judged]
     leaking = sum(leak.leaking for test, train in sides for leak in leaks({"test": test, "train": train}, audit))
     kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
-    sizes = [len(train) for _, train in sides]
-    images = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    images = _range([int((rows & (parts >= 0)).sum()) for rows in learned.values()])
+    bare = [int((rows & (parts < 0)).sum()) for rows in learned.values()]
+    also = f" and {_range(bare)} without labels" if any(bare) else ""
     return Protocol(
         f"{held}, {kept if leaking else 'images that share pixels kept together'}",
-        f"the training part, {images} images" if named else f"the other {count - 1} folds, {images} images",
+        f"{'the training part' if named else f'the other {count - 1} folds'}, {images} images{also}",
         leaking / len(table),
     )
+
+
+def _chosen(rows: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``among``, but only in these rows."""
+    chosen = np.zeros_like(among)
+    chosen[rows] = among[rows]
+    return chosen
+
+
+def _range(sizes: Sequence[int]) -> str:
+    return f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
 
 
 def _ids(task: Task, chosen: NDArray[np.bool_]) -> tuple[str, ...]:

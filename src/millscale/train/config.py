@@ -187,3 +187,40 @@ class DetectorConfig(_Checked):
             self._check(name, "a share from 0 to 1", lambda share: 0 <= share <= 1)
         for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
             self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)
+
+
+@dataclass(frozen=True)
+class SemiDetectorConfig(DetectorConfig):
+    """Options of training a detector on few annotated images and many without annotation.
+
+    Attributes:
+        views: dihedral views that the teacher looks at images without annotation in, 1 to 8.
+        share: of the boxes that annotators would have drawn, were all images like the annotated ones: so many of
+            each class the student learns as true.
+        firm: the least score of such a box, in [0, 1].
+        ignored: boxes down to this share of their class's limit become regions to ignore, in [0, 1].
+        annotated: share of the student's scenes that are annotated images, at least, in [0, 1).
+        student_epochs: passes of the student over all images.
+        student_rate: its highest learning rate; it starts from the teacher.
+        rounds: students, each with boxes of the one before; 0 trains the teacher alone.
+    """
+
+    views: int = 8
+    share: float = 0.8
+    firm: float = 0.25
+    ignored: float = 0.4
+    annotated: float = 0.33
+    student_epochs: int = 20
+    student_rate: float = 1e-3
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("views", "1 to 8", lambda count: 1 <= count <= 8)
+        self._check("student_epochs", "1 or more", lambda count: count >= 1)
+        self._check("rounds", "0 or more", lambda count: count >= 0)
+        for name in ("share", "student_rate"):
+            self._check(name, "a number above 0", lambda value: value > 0)
+        for name in ("firm", "ignored"):
+            self._check(name, "a share from 0 to 1", lambda share: 0 <= share <= 1)
+        self._check("annotated", "0 or more, below 1", lambda share: 0 <= share < 1)

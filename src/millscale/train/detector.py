@@ -3,9 +3,10 @@
 Nothing is chosen on the fold held out: the rate falls to zero and the last weights, averaged, are kept.
 """
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ _UNFOLDING = 256
 
 
 @dataclass(frozen=True, eq=False)
-class _Setup:
+class Setup:
     """What all trainings of one call share.
 
     Attributes:
@@ -56,12 +57,22 @@ class _Setup:
     dtype: torch.dtype
 
 
-def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
+Learner = Callable[[Setup, int | None, str], tuple[Detector, dict[str, Any]]]
+"""(setup, fold held out or None, name of the training) → the detector, and what is worth telling of it."""
+
+
+def from_annotated(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[str, Any]]:
+    """The usual way: learn from the annotated images."""
+    return train_on(setup, setup.task.training_rows(fold), name), {}
+
+
+def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_annotated) -> TrainedDetector:
     """Judge a detector on held-out folds, train the final one, and write it as a graph.
 
     Args:
         task: the annotated images with their folds; images without boxes are background.
         config: how to train.
+        learner: trains one detector.
 
     Raises:
         DataError: an image cannot be decoded, or there are too few folds.
@@ -70,17 +81,16 @@ def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
     """
     setup = _set_up(task, config)
     judged: list[Boxes | None] = [None] * len(task.manifest)
+    reference = list(judged)
+    told: dict[str, Any] = {}
     first: Detector | None = None
     for fold in range(_held_out(task, config)):
-        model = _train(setup, np.flatnonzero(task.folds != fold), f"fold {fold}")
-        rows = np.flatnonzero(task.folds == fold)
-        for row, boxes in zip(rows, locate(setup, model, rows), strict=True):
-            judged[row] = boxes
+        model, told[f"fold {fold}"] = learner(setup, fold, f"fold {fold}")
+        _fill(judged, setup, model, np.flatnonzero(task.folds == fold))
         first = first or model
-    everything = np.arange(len(task.manifest))
     reused = first if config.final == "reuse" else None
-    trained_on = np.flatnonzero(task.folds != 0) if reused else everything
-    final = reused or _train(setup, trained_on, "final")
+    final, told["final"] = (reused, told["fold 0"]) if reused else learner(setup, None, "final")
+    _fill(reference, setup, final, np.flatnonzero(task.folds >= 0))
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
     return TrainedDetector(
@@ -88,14 +98,20 @@ def train_detector(task: Task, config: DetectorConfig) -> TrainedDetector:
         graph=export_detector(final, setup.preprocess, size),
         preprocess=setup.preprocess,
         detection=Detection(),
-        details=_details(setup, final, size),
+        details=_details(setup, final, size) | ({"learned": told} if any(told.values()) else {}),
         licence_notes=f"{config.detector}: {setup.spec.licence}.",
-        reference=tuple(locate(setup, final, everything)),
-        trained_on=trained_on,
+        reference=tuple(reference),
+        trained_on=task.training_rows(0 if reused else None),
     )
 
 
-def _set_up(task: Task, config: DetectorConfig) -> _Setup:
+def _fill(boxes: list[Boxes | None], setup: Setup, model: Detector, rows: Rows) -> None:
+    """Write what the model finds on ``rows`` to their places."""
+    for row, found in zip(rows, locate(setup, model, rows), strict=True):
+        boxes[row] = found
+
+
+def _set_up(task: Task, config: DetectorConfig) -> Setup:
     spec = detector_spec(config.detector)
     device = choose_device(config.device)
     preprocess = _preprocess(task, config, spec)
@@ -109,7 +125,7 @@ def _set_up(task: Task, config: DetectorConfig) -> _Setup:
         _in_tensor(record.boxes, geometry) for record, geometry in zip(task.manifest.records, geometries, strict=True)
     ]
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
-    return _Setup(task, config, spec, preprocess, Source(pixels, boxes), tuple(sizes), tuple(geometries), device, dtype)
+    return Setup(task, config, spec, preprocess, Source(pixels, boxes), tuple(sizes), tuple(geometries), device, dtype)
 
 
 def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
@@ -139,13 +155,13 @@ def _held_out(task: Task, config: DetectorConfig) -> int:
     return min(config.held_out_folds or count, task.judged or count)
 
 
-def _train(setup: _Setup, rows: Rows, name: str) -> Detector:
-    """Train one detector on ``rows``."""
+def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None) -> Detector:
+    """Train one detector on ``rows``, from public weights or from another detector of the same kind."""
     config, size = setup.config, setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
     classes = len(setup.task.manifest.classes)
-    model = build_detector(setup.spec, classes, size, seed, pretrained=config.pretrained)
+    model = copy.deepcopy(start) or build_detector(setup.spec, classes, size, seed, pretrained=config.pretrained)
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
     batch = min(config.batch, len(rows))
@@ -159,7 +175,7 @@ def _train(setup: _Setup, rows: Rows, name: str) -> Detector:
         dtype=str(setup.dtype).removeprefix("torch."),
         seed=seed,
     )
-    if config.pretrained and setup.spec.folded:
+    if config.pretrained and setup.spec.folded and start is None:
         with repeatable(setup.device):
             unfold_batch_norm(model, _plain(setup, np.random.default_rng(seed).permutation(rows)[:_UNFOLDING]))
     job = Job(
@@ -178,7 +194,7 @@ def _train(setup: _Setup, rows: Rows, name: str) -> Detector:
     return model
 
 
-def _batches(setup: _Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Targets]]:
+def _batches(setup: Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Targets]]:
     """Scenes of an epoch with their boxes, normalised, in the order of this epoch."""
     config, spec = setup.config, setup.spec
     rng = np.random.default_rng((seed, epoch))
@@ -194,7 +210,7 @@ def _batches(setup: _Setup, rows: Rows, batch: int, seed: int, epoch: int) -> It
         yield ((pixels - mean) / std).contiguous(memory_format=torch.channels_last), targets.to(setup.device)
 
 
-def _scene_size(setup: _Setup, rng: np.random.Generator) -> tuple[int, int]:
+def _scene_size(setup: Setup, rng: np.random.Generator) -> tuple[int, int]:
     size, stride = setup.preprocess.size, setup.spec.stride
     assert size is not None  # noqa: S101 - _preprocess gives one
     scale = np.exp(rng.uniform(-1, 1) * np.log1p(setup.config.multi_scale))
@@ -202,7 +218,7 @@ def _scene_size(setup: _Setup, rng: np.random.Generator) -> tuple[int, int]:
     return height, width
 
 
-def _plain(setup: _Setup, rows: Rows) -> Iterator[Tensor]:
+def _plain(setup: Setup, rows: Rows) -> Iterator[Tensor]:
     """The images as they are, normalised."""
     normalise = Normalise(setup.preprocess).to(setup.device)
     for start in range(0, len(rows), _CHUNK):
@@ -211,7 +227,7 @@ def _plain(setup: _Setup, rows: Rows) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def locate(setup: _Setup, model: Detector, rows: Rows) -> list[Boxes]:
+def locate(setup: Setup, model: Detector, rows: Rows) -> list[Boxes]:
     """What the model finds on some images, in pixels of the originals."""
     model.eval()
     found, detection = [], Detection()
@@ -223,7 +239,7 @@ def locate(setup: _Setup, model: Detector, rows: Rows) -> list[Boxes]:
     return found
 
 
-def _identity(setup: _Setup, rows: Rows) -> str:
+def _identity(setup: Setup, rows: Rows) -> str:
     """A digest of the data and the options that decide one detector: another one is another training."""
     options = asdict(setup.config)
     del options["held_out_folds"], options["final"]
@@ -232,7 +248,7 @@ def _identity(setup: _Setup, rows: Rows) -> str:
     return hashlib.sha256(json.dumps([*facts, str(setup.device)]).encode()).hexdigest()
 
 
-def _details(setup: _Setup, final: Detector, size: tuple[int, int]) -> dict[str, Any]:
+def _details(setup: Setup, final: Detector, size: tuple[int, int]) -> dict[str, Any]:
     return {
         "config": asdict(setup.config),
         "network": {

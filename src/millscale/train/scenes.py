@@ -161,8 +161,8 @@ def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def padded(pictures: Sequence[_Picture]) -> Targets:
-    """The boxes of a batch as tensors, filled up to the longest list."""
-    n, most = len(pictures), max(len(picture.classes) for picture in pictures)
+    """The boxes of a batch as tensors, filled up to the longest list; one place at least."""
+    n, most = len(pictures), max(1, *(len(picture.classes) for picture in pictures))
     boxes = torch.zeros(n, most, 4)
     classes = torch.full((n, most), PADDING, dtype=torch.int64)
     weights = torch.zeros(n, most)

@@ -110,6 +110,43 @@ def test_a_given_part_is_judged_and_the_rest_trained_on(images, tmp_path):
     assert made.bundle.card.protocol.startswith("a given training part and test part")
 
 
+@pytest.fixture
+def few(images, tmp_path):
+    """The same folder; images 2, 5, 8 and 10 have lost their XML."""
+    folder = tmp_path / "few"
+    to_pascal_voc(images, folder)
+    for k in (2, 5, 8, 10):
+        (folder / f"Annotations/{k:02}.xml").unlink()
+    return ms.read(folder)
+
+
+def test_images_without_xml_are_learned_from_and_never_judged(few, tmp_path):
+    made = train(few, config(few, recipe="detect_semi", options={"student_epochs": 1, "views": 1}), tmp_path / "run")
+    bare = {record.id for record in few.records if record.boxes is None}
+    assert len(bare) == 4
+    assert not bare & set(made.table.ids)
+    assert set(made.manifest.ids) == set(few.ids)
+    assert made.bundle.card.provenance["trained_on"] == 12 - len(made.split.folds[0])
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"{8 - len(made.split.folds[0])} images and 4 without labels" in page
+    assert made.document["trained"]["learned"]["fold 0"]["without_annotation"] == 4
+
+
+def test_images_without_xml_in_a_given_test_part_are_left_alone(few, tmp_path):
+    parts = {"train": few.ids[4:], "val": few.ids[:3]}  # image 2 has no XML
+    named_split(few, parts, {name: name for name in few.ids}).save(tmp_path / "given.json")
+    options = {"student_epochs": 1, "views": 1}
+    settings = config(few, recipe="detect_semi", options=options, split=str(tmp_path / "given.json"))
+    made = train(few, settings, tmp_path / "run")
+    assert set(made.table.ids) == set(few.ids[:2])
+    assert few.ids[2] not in made.manifest.ids
+
+
+def test_images_without_xml_are_left_out_by_the_plain_recipe(few, tmp_path):
+    made = train(few, config(few), tmp_path)
+    assert len(made.manifest) == 8
+
+
 def test_a_bundle_that_finds_something_else_is_refused(run):
     reference = tuple(Boxes(b.xyxy + 1, b.class_id, np.maximum(b.score, 0.1)) for b in run.table.found)
     rows = run.manifest.select(run.table.ids)

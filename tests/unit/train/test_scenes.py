@@ -70,3 +70,10 @@ def test_the_generator_decides_and_sources_stay_as_they_are():
     assert (a[0] == b[0]).all()
     assert (a[1].boxes == b[1].boxes).all()
     assert (images.pixels == before).all()
+
+
+def test_a_batch_of_images_without_boxes_has_padding_alone():
+    empty = Source(source().pixels, [Boxes(np.zeros((0, 4)), [])] * 6)
+    _, targets = scenes(empty, np.arange(6), (SIDE, SIDE), STILL, np.random.default_rng(0))
+    assert targets.boxes.shape == (6, 1, 4)
+    assert (targets.classes == PADDING).all()

@@ -1,0 +1,138 @@
+"""A teacher and its student on dark images with bright squares and bars, most of them without annotation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from millscale.core.boxes import iou_matrix  # noqa: E402
+from millscale.core.errors import DataError  # noqa: E402
+from millscale.core.types import Boxes  # noqa: E402
+from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.learn.recipe import Task  # noqa: E402
+from millscale.train import detector, semi_detector  # noqa: E402
+from millscale.train.config import SemiDetectorConfig  # noqa: E402
+from millscale.train.detection import Detector  # noqa: E402
+from millscale.train.semi_detector import found_in_views, train_semi_detector  # noqa: E402
+
+CONFIG = SemiDetectorConfig(
+    size=64, epochs=2, student_epochs=1, batch=4, pretrained=False, final="reuse", views=2, firm=0.0
+)
+FOLDS = np.array([0, 1, 2, -1] * 3)
+
+
+def silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Manifest:
+    """Twelve images, every fourth without annotation; the last but one shares the group of image 8, of fold 0."""
+    folder, rng, records = tmp_path_factory.mktemp("data"), np.random.default_rng(0), []
+    for k in range(12):
+        pixels = rng.normal(60, 10, (48, 48))
+        left, top, wide = 4 + 2 * k, 8 + k, (16, 8)[k % 2]
+        pixels[top : top + 16, left : left + wide] += 150
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
+        boxes = None if FOLDS[k] < 0 else Boxes([[left, top, left + wide, top + 16]], [k % 2])
+        group = "g8" if k == 7 else f"g{k}"
+        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", boxes=boxes, group=group))
+    return Manifest(tuple(records), ("square", "bar"), str(folder))
+
+
+@pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory):
+    return train_semi_detector(Task(manifest, FOLDS, 7, tmp_path_factory.mktemp("run"), silent), CONFIG)
+
+
+def test_only_annotated_images_are_judged_and_the_teacher_is_judged_on_them_too(trained):
+    assert [boxes is not None for boxes in trained.boxes] == (FOLDS == 0).tolist()
+    assert [boxes is not None for boxes in trained.reference] == (FOLDS >= 0).tolist()
+    assert 0 <= trained.details["learned"]["fold 0"]["teacher_map50"] <= 1
+
+
+def test_images_that_share_a_group_with_the_fold_held_out_are_not_learned_from(trained):
+    assert_array_equal(trained.trained_on, [1, 2, 3, 5, 6, 9, 10, 11])
+    assert trained.details["learned"]["fold 0"]["without_annotation"] == 2
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, manifest, tmp_path):
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what == "fold 0 boxes 0":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_semi_detector(Task(manifest, FOLDS, 7, tmp_path, interrupt), CONFIG)
+    again = train_semi_detector(Task(manifest, FOLDS, 7, tmp_path, silent), CONFIG)
+    assert again.graph == trained.graph
+    assert again.details == trained.details
+
+
+def test_without_students_it_is_the_plain_detector(manifest, tmp_path):
+    config = replace(CONFIG, rounds=0, epochs=1)
+    task = Task(manifest, FOLDS, 7, tmp_path / "semi", silent)
+    teacher = detector.train_detector(
+        task, config, lambda s, fold, _: (detector.train_on(s, np.flatnonzero(FOLDS > 0), "fold 0 teacher"), {})
+    )
+    assert train_semi_detector(task, config).graph == teacher.graph
+
+
+def test_no_image_without_annotation_is_refused(manifest, tmp_path):
+    known = manifest.select(name for name, fold in zip(manifest.ids, FOLDS, strict=True) if fold >= 0)
+    with pytest.raises(DataError, match=r"images without annotation .* found none among 9\. .* --recipe detect"):
+        train_semi_detector(Task(known, FOLDS[FOLDS >= 0], 7, tmp_path, silent), CONFIG)
+
+
+class Brightest(Detector):
+    """Finds the box around what is bright, in every view where its left upper quarter is not the brightest."""
+
+    def raw(self, images):
+        boxes, scores = torch.zeros(len(images), 1, 4), torch.zeros(len(images), 1, 2)
+        for k, image in enumerate(images):
+            rows, columns = torch.nonzero(image[0] > image[0].mean() + image[0].std(), as_tuple=True)
+            boxes[k, 0] = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            scores[k, 0, 0] = 0.0 if rows.float().mean() + columns.float().mean() < 40 else 0.8
+        return boxes, scores
+
+
+def test_boxes_of_the_views_are_brought_back_and_scored_by_their_agreement(manifest, tmp_path):
+    task = Task(manifest, FOLDS, 7, tmp_path, silent)
+    setup = detector._set_up(task, CONFIG)
+    found = found_in_views(setup, Brightest(), np.array([0]), 8, "views")[0]
+    # The square of image 0 lies at 4, 8 of 48 pixels, brought to 64; two of its eight views hide it.
+    assert iou_matrix(found.xyxy, np.array([[4, 8, 20, 24]]) * 64 / 48)[0, 0] > 0.8
+    assert_allclose(found.score, [0.8 * 6 / 8], rtol=1e-5)
+
+
+def test_annotated_images_make_up_their_share_of_the_students_scenes():
+    for annotated, bare in ((10, 90), (50, 50), (90, 10), (7, 0)):
+        seen = annotated * semi_detector._times(annotated, bare, 0.33)
+        assert seen / (seen + bare) >= 0.33
+    assert semi_detector._times(10, 90, 0.0) == 1
+
+
+def test_the_students_boxes_are_the_annotators_and_where_there_are_none_the_teachers(manifest, tmp_path):
+    setup = detector._set_up(Task(manifest, FOLDS, 7, tmp_path, silent), CONFIG)
+    annotated, bare = np.flatnonzero(FOLDS >= 0), np.flatnonzero(FOLDS < 0)
+    source, told = semi_detector._with_pseudo_boxes(setup, Brightest(), annotated, bare, "boxes")
+    for row in annotated:
+        assert source.boxes[row] is setup.source.boxes[row]
+    for row in bare:
+        k = int(row)
+        truth = np.array([[4 + 2 * k, 8 + k, 12 + 2 * k, 24 + k]]) * 64 / 48
+        assert iou_matrix(source.boxes[row].xyxy, truth).max() > 0.6
+    # One bar is drawn on every second image of the nine, so two of three images without annotation show one.
+    assert told["square"]["boxes"] == sum(int((~source.boxes[row].difficult).sum()) for row in bare)
+    assert told["bar"]["boxes"] == 0
