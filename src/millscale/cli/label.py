@@ -158,4 +158,4 @@ def check(
             say(f"{score:>6.1%}  {image}: {label}, perhaps {suggestion}")
         say(f"{len(found.suspects)} of {len(found.rows)} labels are contradicted: {folder / 'suspects.html'}")
         if found.suspects:
-            say("Strike out the rows of suspects.csv whose label is right, then `millscale label apply --suggestions` it.")
+            say("Strike out the rows of suspects.csv whose label is right; then `millscale label apply --suggestions`.")

@@ -48,8 +48,7 @@ class RankedLabels:
 def rank_labels(vectors: NDArray[np.floating], targets: Ints, folds: Ints, classes: int) -> RankedLabels:
     """Rank labels by discriminant analysis out of fold, taught without the labels that it doubts itself.
 
-    The margin of the label's logit is the rank (Northcutt et al. 2021, normalised margin): unlike a probability it tells
-    the certain from the more certain.
+    The rank is the margin of the label's logit (Northcutt et al. 2021): unlike a probability it never saturates.
 
     Args:
         vectors: ``(N, d)`` features.
@@ -125,8 +124,8 @@ def label_ranking(
 def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> list[SuspectLabel]:
     """Images whose label a model on the packaged backbone contradicts with confidence.
 
-    Confident learning (Northcutt et al. 2021): an image labelled i is suspect where class j is the most probable and its
-    probability reaches the mean probability of j over the images labelled j, and one half.
+    Confident learning (Northcutt et al. 2021): an image labelled i is suspect where class j is the most probable and
+    its probability reaches the mean probability of j over the images labelled j, and one half.
 
     Args:
         manifest: labelled, decodable images with their groups, of two classes or more.

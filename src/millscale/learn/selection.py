@@ -24,6 +24,8 @@ MOST = 4000
 _REACH = 0.95
 _SETTLED = 0.1
 """What an image counts that the model is sure of: it may be sure and wrong."""
+_FEWEST = 3
+"""Of fewer images none is like another."""
 _DIMENSIONS, _NEIGHBOURS, _WHITENING = 64, 15, 0.25
 
 
@@ -104,7 +106,9 @@ def next_to_label(
         count: how many to choose.
     """
     kept = _sample(vectors, groups, labelled)
-    reaches = influence(neighbour_graph(whitened(vectors[kept], _DIMENSIONS, _WHITENING), _NEIGHBOURS))
+    points = whitened(vectors[kept], _DIMENSIONS, _WHITENING)
+    few = len(kept) < _FEWEST
+    reaches = np.eye(len(kept), dtype=np.float32) if few else influence(neighbour_graph(points, _NEIGHBOURS))
     found = choose(reaches, groups[kept], labelled[kept], doubt[kept], count)
     share = len(vectors) / len(kept)
     return Choice(kept[found.rows], np.rint(found.stands_for * share).astype(np.int64))
