@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import millscale as ms
 from benchmarks.table import Table, data_folder
 from millscale.features.backbone import open_backbones
-from millscale.features.extract import averaged, extract
+from millscale.features.extract import extract
 from millscale.features.working_size import fitting
 from millscale.learn.few_labels import Surroundings
 from millscale.learn.label_errors import rank_labels
@@ -97,7 +97,7 @@ def prepared(name: str) -> tuple[NDArray[np.float32], Ints, Ints, Ints]:
     images = ms.read(data_folder(name))
     groups = audited(images, silent).groups
     features = extract(images, open_backbones(BACKBONE), fitting(images))
-    vectors = np.concatenate([averaged(chunk, 8)[:, 0] for chunk in features.chunks()])
+    vectors = features.rows(range(len(images)), views=8)
     targets = np.array([images.classes.index(str(record.label)) for record in images.records])
     _, group = np.unique([groups[name] for name in images.ids], return_inverse=True)
     return vectors, targets, group, ms.split(images, folds=5, groups=groups).fold_of(images.ids)

@@ -11,7 +11,7 @@ from millscale.data.audit.audit import SuspectLabel
 from millscale.data.manifest import Manifest
 from millscale.data.split import split
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
-from millscale.features.extract import averaged, extract
+from millscale.features.extract import extract
 from millscale.features.graph import VIEWS
 from millscale.features.working_size import fitting
 from millscale.learn.calibrate import calibrated, fit_temperature
@@ -117,7 +117,7 @@ def label_ranking(
         raise DataError(features.manifest.problems[-1].message)
     groups = {record.id: str(record.group) for record in manifest.records}
     folds = split(manifest, folds=min(_FOLDS, len(set(groups.values()))), groups=groups, seed=seed)
-    vectors = np.concatenate([averaged(chunk, VIEWS)[:, 0] for chunk in features.chunks()])
+    vectors = features.rows(range(len(manifest)), views=VIEWS)
     return rank_labels(vectors, _targets(manifest), folds.fold_of(manifest.ids), len(manifest.classes))
 
 

@@ -92,11 +92,17 @@ def choose(
 
 
 def next_to_label(
-    vectors: NDArray[np.float32], groups: Ints, labelled: NDArray[np.bool_], doubt: NDArray[np.floating], count: int
+    vectors: NDArray[np.float32],
+    groups: Ints,
+    labelled: NDArray[np.bool_],
+    doubt: NDArray[np.floating],
+    count: int,
+    *,
+    most: int = MOST,
 ) -> Choice:
     """`choose` over the look-alikes of these features.
 
-    Of more than `MOST` images the choice is among an even sample along their first principal component.
+    Of more than ``most`` images the choice is among an even sample along their first principal component.
 
     Args:
         vectors: ``(n, d)`` features.
@@ -104,24 +110,26 @@ def next_to_label(
         labelled: ``(n,)``.
         doubt: ``(n,)``, see `choose`.
         count: how many to choose.
+        most: images that are weighed against one another.
     """
-    kept = _sample(vectors, groups, labelled)
-    points = whitened(vectors[kept], _DIMENSIONS, _WHITENING)
-    few = len(kept) < _FEWEST
-    reaches = np.eye(len(kept), dtype=np.float32) if few else influence(neighbour_graph(points, _NEIGHBOURS))
+    kept = _sample(vectors, groups, labelled, most)
+    if len(kept) < _FEWEST:
+        reaches = np.eye(len(kept), dtype=np.float32)
+    else:
+        reaches = influence(neighbour_graph(whitened(vectors[kept], _DIMENSIONS, _WHITENING), _NEIGHBOURS))
     found = choose(reaches, groups[kept], labelled[kept], doubt[kept], count)
     share = len(vectors) / len(kept)
     return Choice(kept[found.rows], np.rint(found.stands_for * share).astype(np.int64))
 
 
-def _sample(vectors: NDArray[np.float32], groups: Ints, labelled: NDArray[np.bool_]) -> Ints:
+def _sample(vectors: NDArray[np.float32], groups: Ints, labelled: NDArray[np.bool_], most: int) -> Ints:
     """All rows, or of too many those that can be asked about and those that are labelled, both thinned evenly."""
-    if len(vectors) <= MOST:
+    if len(vectors) <= most:
         return np.arange(len(vectors))
     order = np.argsort(whitened(vectors, 2, 0.0)[:, 0], kind="stable")
-    known = _evenly(order[labelled[order]], MOST // 2)
+    known = _evenly(order[labelled[order]], most // 2)
     askable = ~np.isin(groups, groups[labelled])
-    return np.sort(np.concatenate([known, _evenly(order[askable[order]], MOST - len(known))]))
+    return np.sort(np.concatenate([known, _evenly(order[askable[order]], most - len(known))]))
 
 
 def _evenly(rows: Ints, most: int) -> Ints:

@@ -12,7 +12,7 @@ from millscale.core.errors import DataError, UsageError
 from millscale.data.labels import read_labels, read_rows
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
-from millscale.features.extract import averaged, extract
+from millscale.features.extract import extract
 from millscale.features.graph import VIEWS
 from millscale.features.working_size import fitting
 from millscale.learn.few_labels import Surroundings
@@ -93,7 +93,7 @@ def questions(
             f"{images.source}: expected images that share no pixels with a labelled one, found none among "
             f"{len(records)}, of which {int(labelled.sum())} are labelled. There is nothing left to ask: train."
         )
-    vectors = np.concatenate([averaged(chunk, VIEWS)[:, 0] for chunk in features.chunks()])
+    vectors = features.rows(range(len(records)), views=VIEWS)
     classes = tuple(sorted({labels[record.id] for record in records if record.id in labels}))
     probs = _probs(vectors, [labels.get(record.id) for record in records], classes)
     doubt = np.ones(len(records)) if probs is None else margin_doubt(probs)
