@@ -64,7 +64,7 @@ def ask_next(
             found = questions(images, given, count, backbone=backbone or DEFAULT_BACKBONE, progress=watch)
         page = write_questions(found, out, given)
         if len(found.asked) < count:
-            say(f"Only {found.left} independent groups of images are left without a label: one image of each is asked.")
+            say(f"Independent groups left without a label: {found.left} for {count} wanted; each is asked about.")
         if as_json:
             asked = [
                 {"image": q.image, "suggestion": q.suggestion, "confidence": q.confidence, "reason": q.reason}
@@ -76,7 +76,7 @@ def ask_next(
         for number, question in enumerate(found.asked, 1):
             perhaps = f"perhaps {question.suggestion}; " if question.suggestion else ""
             say(f"{number:>3}  {question.image}  {perhaps}{question.reason}")
-        say(f"{found.labelled} images are labelled; {found.left} independent groups were left.")
+        say(f"Labelled images: {found.labelled}; independent groups without a label: {found.left}.")
         say(f"Fill the column `label` of {out}, or click through {page} and save; then run `millscale label apply`.")
 
 

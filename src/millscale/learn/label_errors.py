@@ -110,13 +110,19 @@ def label_ranking(
         progress: called with (what, done, total).
 
     Raises:
-        DataError: fewer than two groups, or an image that cannot be decoded.
+        DataError: fewer than five groups, or an image that cannot be decoded.
     """
     features = extract(manifest, open_backbones(backbone), fitting(manifest), progress=progress)
     if len(features.manifest) != len(manifest):
         raise DataError(features.manifest.problems[-1].message)
     groups = {record.id: str(record.group) for record in manifest.records}
-    folds = split(manifest, folds=min(_FOLDS, len(set(groups.values()))), groups=groups, seed=seed)
+    surfaces = len(set(groups.values()))
+    if surfaces < _FOLDS:
+        raise DataError(
+            f"{manifest.source}: expected at least {_FOLDS} groups of images that share no pixels, found {surfaces}: too "
+            "few to judge each by a model of the others. Add images of other pieces of metal."
+        )
+    folds = split(manifest, folds=_FOLDS, groups=groups, seed=seed)
     vectors = features.rows(range(len(manifest)), views=VIEWS)
     return rank_labels(vectors, _targets(manifest), folds.fold_of(manifest.ids), len(manifest.classes))
 
@@ -133,7 +139,7 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
         progress: called with (what, done, total).
 
     Raises:
-        DataError: fewer than two groups.
+        DataError: fewer than five groups.
     """
     probs = label_ranking(manifest, seed=seed, progress=progress).probs
     targets = _targets(manifest)

@@ -103,9 +103,8 @@ def test_asking_filling_and_applying_until_nothing_is_left(millscale, steel, tmp
                 "--json",
             )
             assert json.loads(done.out)["labels"] == len(asked), done.err
-    assert (
-        "independent groups" in millscale("label", "next", steel.source, "--out", tmp_path / "x.csv", "--count", 99).err
-    )
+    done = millscale("label", "next", steel.source, "--out", tmp_path / "x.csv", "--count", 99)
+    assert f"left without a label: {left} for 99 wanted" in done.err
     assert len({groups[image] for image in asked}) == len(asked) == left
     done = millscale("label", "next", steel.source, "--labels", tmp_path / "few.csv", "--out", tmp_path / "ask.csv")
     assert done.code == 3
@@ -188,3 +187,13 @@ def test_labels_of_fewer_than_two_classes_cannot_be_checked(millscale, steel, tm
     assert "expected images of at least 2 classes" in done.err
     assert found in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_too_few_surfaces_to_judge_one_by_the_others_are_refused(millscale, steel, tmp_path: Path):
+    for record in (steel.records[0], steel.records[-1]):
+        target = tmp_path / "two" / record.id
+        target.parent.mkdir(parents=True)
+        target.write_bytes(record.path.read_bytes())
+    done = millscale("label", "check", tmp_path / "two", "--out", tmp_path / "out")
+    assert done.code == 3
+    assert "expected at least 5 groups of images that share no pixels, found 2" in done.err
