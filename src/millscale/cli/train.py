@@ -21,7 +21,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="To classify: probe (no torch, the default), finetune or scratch (torch); else detect or anomaly."
+            help="To classify: probe (the default), semi (few images labelled), finetune, scratch or fixmatch "
+            "(torch); else detect, detect_semi or anomaly."
         ),
     ] = None,
     detector: Annotated[
@@ -47,6 +48,10 @@ def train(
     unknown_rate: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of known images that a classifier may call unknown.")
     ] = 0.01,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="A labels file (image,label) of some of the images; the rest is unlabelled."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the bundle; by default the folder's.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")
@@ -87,6 +92,7 @@ def train(
                 name=name,
                 skip_bad=skip_bad,
                 unknown_rate=unknown_rate,
+                labels=str(labels) if labels else None,
             )
         images = read(settings.data)
         target = out or Path("runs") / _run_name(settings, images)
@@ -96,6 +102,8 @@ def train(
         tell_all([*run.audit.problems, *(problem for problem in run.split.problems if problem.path not in told)])
         if repeated is not None and repeated.get("dataset") != run.document["dataset"]:
             say(f"Careful: these are not the images of {config}; the run is another one.")
+        if labels and not recipe and not run.document["trained"].get("unlabelled"):
+            say(f"{labels} labels all images, so the recipe is {run.document['config']['recipe']}.")
         if as_json:
             emit(run.to_json())
         else:
@@ -129,10 +137,9 @@ def _options(values: list[str] | None, *, backbone: str | None, detector: str | 
 
 
 def _run_name(settings: Any, images: Any) -> str:
-    from millscale.pipeline.config import USUAL
-    from millscale.pipeline.tasks import task_of
+    from millscale.pipeline.tasks import with_recipe
 
-    recipe = settings.recipe or USUAL[settings.task or task_of(images, settings.options)]
+    recipe = "semi" if settings.labels and not settings.recipe else with_recipe(settings, images).recipe
     return f"{Path(settings.data).resolve().name}-{recipe}"
 
 
@@ -167,10 +174,22 @@ def parse_costs(values: list[str] | None) -> Any:
 
 
 def _summary(run: Any) -> None:
+    from millscale.pipeline.run import UNJUDGED
+
     say("")
-    for line in summary_lines(run.metrics):
-        say(line)
-    say(f"  {run.metrics.groups} independent groups; {run.protocol}")
+    if run.metrics:
+        for line in summary_lines(run.metrics):
+            say(line)
+        say(f"  {run.metrics.groups} independent groups; {run.protocol.split}")
+    else:
+        say(f"Not measured, for no class has labels in two independent groups. {UNJUDGED}")
+    semi = run.document["trained"] if run.document["config"]["recipe"] == "semi" else {}
+    if semi and semi["head"] != "spread":
+        spread, alone = semi["errors"]["spread"], semi["errors"][semi["head"]]
+        say(
+            f"Careful: {spread} of {semi['judged']} held-out labels were missed with the unlabelled images, {alone} "
+            "without; so the model learned from the labels alone."
+        )
     card = run.bundle.card
     if card.scorer:
         limit = card.scorer.alarms
@@ -187,5 +206,6 @@ def _summary(run: Any) -> None:
             f"Look at  {', '.join(suspects)}: so unlike the other good images that they may show defects. Remove those."
         )
     say(f"Bundle  {run.bundle_path} ({run.bundle_path.stat().st_size / 2**20:.1f} MB)")
-    say(f"Report  {run.folder / 'report.html'}")
+    if run.metrics:
+        say(f"Report  {run.folder / 'report.html'}")
     say(f"Took    {run.document['seconds']:.1f} s")

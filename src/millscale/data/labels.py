@@ -87,8 +87,8 @@ def named_labels(
 
 
 def with_labels(images: Manifest, labels: Mapping[str, str]) -> Manifest:
-    """The same images, labelled as ``labels`` says (id → class) and no others."""
-    records = tuple(replace(record, label=labels.get(record.id)) for record in images.records)
+    """The same images, labelled as ``labels`` says (id → class) and no others, without boxes."""
+    records = tuple(replace(record, label=labels.get(record.id), boxes=None) for record in images.records)
     return replace(images, records=records, classes=tuple(sorted(set(labels.values()))))
 
 

@@ -39,13 +39,14 @@ class FewLabels:
 
     Attributes:
         head: linear, for images not seen.
-        probs: ``(n, C)`` of the images seen; of labelled ones, what they would be called without their own label's say
-            is not known.
+        probs: ``(n, C)`` of the images seen.
+        first: ``(n, C)`` the labels as spread before any head.
         moments: by which the head was fitted.
     """
 
     head: LinearHead
     probs: Floats
+    first: Floats
     moments: Moments
 
 
@@ -67,13 +68,14 @@ class Surroundings:
         """Spread these labels and fit the head.
 
         Args:
-            targets: ``(n,)`` class indices, -1 where unlabelled; every class has a label.
+            targets: ``(n,)`` class indices, -1 where unlabelled; at least two classes have a label.
             classes: C.
         """
         known = targets >= 0
         truth = one_hot(targets, classes)
         logs = [np.log(spread(graph, targets, classes)) for graph in self.graphs]
-        probs = shares(np.exp(np.mean(logs, axis=0)))
+        first = shares(np.exp(np.mean(logs, axis=0)))
+        probs = first.copy()
         for _ in range(_ROUNDS):
             probs[known] = truth[known]
             moments = self._moments(known, probs)
@@ -81,7 +83,7 @@ class Surroundings:
             said = calibrated(head.logits(self.vectors[:, 0]), UNSURE)
             said[known] = truth[known]
             probs = smooth(self.graphs[0], said)
-        return FewLabels(head, probs, moments)
+        return FewLabels(head, probs, first, moments)
 
     def _moments(self, known: NDArray[np.bool_], probs: Floats) -> Moments:
         """Those of the labelled images and, weighed, of the surest others."""

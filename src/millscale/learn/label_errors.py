@@ -119,8 +119,8 @@ def label_ranking(
     surfaces = len(set(groups.values()))
     if surfaces < _FOLDS:
         raise DataError(
-            f"{manifest.source}: expected at least {_FOLDS} groups of images that share no pixels, found {surfaces}: too "
-            "few to judge each by a model of the others. Add images of other pieces of metal."
+            f"{manifest.source}: expected at least {_FOLDS} groups of images that share no pixels, found {surfaces}: "
+            "too few to judge each by a model of the others. Add images of other pieces of metal."
         )
     folds = split(manifest, folds=_FOLDS, groups=groups, seed=seed)
     vectors = features.rows(range(len(manifest)), views=VIEWS)

@@ -18,7 +18,7 @@ def spread(graph: csr_array, targets: NDArray[np.int64], classes: int, reach: fl
 
     Args:
         graph: ``(n, n)`` S of `neighbour_graph`.
-        targets: ``(n,)`` class indices, -1 where unlabelled; every class has a label.
+        targets: ``(n,)`` class indices, -1 where unlabelled; a class without label gets nothing.
         classes: C.
         reach: in (0, 1).
 
@@ -26,7 +26,7 @@ def spread(graph: csr_array, targets: NDArray[np.int64], classes: int, reach: fl
         ``(n, C)`` probabilities.
     """
     seeds = one_hot(targets, classes)
-    seeds /= seeds.sum(0)
+    seeds /= np.maximum(seeds.sum(0), 1.0)
     system = eye_array(len(targets), format="csr") - reach * graph
     mass = np.column_stack([cg(system, seed, rtol=1e-6, maxiter=1000)[0] for seed in seeds.T])
     probs = shares(np.maximum(mass, 1e-12))

@@ -12,6 +12,8 @@ from millscale.runtime.card import Costs
 RECIPES = "millscale.pipeline.recipes"
 USUAL = {"classify": "probe", "detect": "detect", "anomaly": "anomaly"}
 """The recipe of a task, where none is named."""
+USUAL_OF_FEW = {**USUAL, "classify": "semi"}
+"""Likewise, where only a part of the images is labelled."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class TrainConfig:
         name: of the bundle; by default the data folder's.
         licence_notes: the terms of the data, for the card; the backbone's own terms are added.
         unknown_rate: share of known images that a classifier may call unknown, in (0, 0.5].
+        labels: a labels file (``image,label``) that says all that is known of the images; None takes the folder's.
     """
 
     data: str
@@ -47,6 +50,7 @@ class TrainConfig:
     task: str | None = None
     skip_bad: bool = False
     unknown_rate: float = 0.01
+    labels: str | None = None
 
     def __post_init__(self) -> None:
         if self.split is None and self.folds < 2:
@@ -85,14 +89,14 @@ class TrainConfig:
             raise UsageError(f"Expected the config of a run.json, found another ({error}).") from error
 
 
-def recipe_of(recipe: str | None, task: str) -> str:
-    """The recipe asked for, or the usual one of the task.
+def recipe_of(recipe: str | None, task: str, *, few: bool) -> str:
+    """The recipe asked for, or the usual one of the task; ``few``: only a part of the images is labelled.
 
     Raises:
         UsageError: an unknown recipe, or one of another task.
     """
     if recipe is None:
-        return USUAL[task]
+        return (USUAL_OF_FEW if few else USUAL)[task]
     own = plugins.load(RECIPES, recipe).TASK
     if own != task:
         fitting = [name for name in plugins.names(RECIPES) if task == plugins.load(RECIPES, name).TASK]

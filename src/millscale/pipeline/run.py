@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from millscale.core.errors import UsageError
+from millscale.core.errors import DataError, UsageError
 from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split
@@ -22,10 +22,11 @@ from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
 from millscale.report.html import write_report
-from millscale.report.report import AnomalyReport, DetectionReport, Report
+from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
 from millscale.runtime.bundle import Bundle
 
 RUN_FILE = "run.json"
+UNJUDGED = "To measure it, label images of two independent groups of each class at least."
 _PACKAGES = (
     "millscale",
     "numpy",
@@ -50,10 +51,11 @@ class Run:
         audit: of the whole data set.
         split: the folds.
         table: out-of-fold predictions.
-        metrics: of that table.
+        metrics: of that table; None where no label could be held out.
         bundle: the final model, trained on all folds.
         bundle_path: its file.
         document: ``run.json``.
+        protocol: how the predictions were made.
     """
 
     folder: Path
@@ -61,19 +63,21 @@ class Run:
     audit: Audit
     split: Split
     table: PredictionTable | DetectionTable | AnomalyTable
-    metrics: ClassificationMetrics | DetectionMetrics | AnomalyMetrics
+    metrics: ClassificationMetrics | DetectionMetrics | AnomalyMetrics | None
     bundle: Bundle
     bundle_path: Path
     document: dict[str, Any]
-    _report: Report | DetectionReport | AnomalyReport
-
-    @property
-    def protocol(self) -> str:
-        """How the predictions were made, in a few words."""
-        return self._report.protocol.split
+    protocol: Protocol
+    _report: Report | DetectionReport | AnomalyReport | None
 
     def report(self, path: Path | str) -> Path:
-        """Write the report as one HTML page, with its pictures as PNGs beside it."""
+        """Write the report as one HTML page, with its pictures as PNGs beside it.
+
+        Raises:
+            DataError: there is nothing to report, because no label could be held out.
+        """
+        if self._report is None:
+            raise DataError(f"{self.folder}: expected predictions to report, found none. {UNJUDGED}")
         return write_report(Path(path), self._report)[0]
 
     def to_json(self) -> dict[str, Any]:

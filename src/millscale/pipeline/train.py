@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from millscale.core import plugins
 from millscale.core.errors import DataError
 from millscale.data.audit.audit import Audit
+from millscale.data.labels import read_labels, with_labels
 from millscale.data.leaks import leaks
 from millscale.data.manifest import Manifest
 from millscale.data.sound import require_sound
@@ -21,10 +22,10 @@ from millscale.data.split import Split, load_split, split
 from millscale.learn.recipe import Progress, Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.audited import audited
 from millscale.pipeline.bundling import good_classes
-from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config, recipe_of
+from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
 from millscale.pipeline.run import RUN_FILE, Run, environment, write_json
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
-from millscale.pipeline.tasks import Table, flow_of, task_of
+from millscale.pipeline.tasks import Table, flow_of, with_recipe
 from millscale.report.html import write_report
 from millscale.report.report import Protocol
 
@@ -46,21 +47,21 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         ModelError: a backbone is missing, or the written bundle disagrees with what was evaluated.
     """
     start = time.perf_counter()
-    task_name = config.task or (
-        plugins.load(RECIPES, config.recipe).TASK if config.recipe else task_of(images, config.options)
-    )
-    flow = flow_of(task_name)
-    config = replace(config, task=task_name, recipe=recipe_of(config.recipe, task_name))
+    folder_images = require_sound(images, skip_bad=config.skip_bad)
+    images = folder_images
+    if config.labels is not None:
+        images = with_labels(images, read_labels(config.labels, images))
+    config = with_recipe(config, images)
+    flow = flow_of(str(config.task))
     recipe = plugins.load(RECIPES, str(config.recipe))
     options = recipe_config(str(config.recipe), config.options)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    images = require_sound(images, skip_bad=config.skip_bad)
-    audit = audited(images, progress)
+    audit = audited(folder_images, progress)  # of which one serves every labels file
     known = flow.usable(images, audit)
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    parts = _folds(manifest if config.split else known, config, named=flow.NAMED_SPLITS)
+    parts = _folds(manifest if config.split else known, config, named=flow.NAMED_SPLITS, few=manifest is not known)
     parts.save(target / "split.json")
     home = _homes(parts, known) | _unlabelled(parts, known, manifest)
     manifest = manifest.select(home)
@@ -75,7 +76,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     )
     trained = recipe.run(task, options)
     table = flow.judged(task, trained)
-    metrics = flow.measured(table, config.seed)
+    metrics = flow.measured(table, config.seed) if len(table) else None
     protocol = _protocol(task, trained, table, audit)
     bundle = flow.bundle_of(task, config, trained, metrics, protocol.split)
     flow.check_bundle(bundle, manifest, trained, progress)
@@ -88,19 +89,14 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         "metrics": bundle.card.metrics,
         **environment(),
     }
-    report = flow.report(
-        table,
-        metrics,
-        protocol,
-        bundle.card.name,
-        audit_summary(audit),
-        mosaic_of(images, audit),
-        _details(document, config),
-    )
-    write_report(target / "report.html", report)
+    report = None
+    if metrics:
+        details, told = _details(document, config), audit_summary(audit)
+        report = flow.report(table, metrics, protocol, bundle.card.name, told, mosaic_of(images, audit), details)
+        write_report(target / "report.html", report)
     document["seconds"] = round(time.perf_counter() - start, 2)
     write_json(target / RUN_FILE, document)
-    return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, report)
+    return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, protocol, report)
 
 
 def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifest:
@@ -124,14 +120,16 @@ def _unlabelled(parts: Split, known: Manifest, manifest: Manifest) -> dict[str, 
     return {name: -1 for name in manifest.ids if name not in usable and groups[name] not in aside}
 
 
-def _folds(manifest: Manifest, config: TrainConfig, *, named: bool) -> Split:
+def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, few: bool) -> Split:
     """New folds, or those of the given file, whose test part is set aside and never looked at.
 
-    Where ``named``, the file may hold no folds but a training part and one that it is judged on.
+    Where ``named``, the file may hold no folds but a training part and one that it is judged on; where ``few`` images
+    are labelled, there are no more folds than groups.
     """
     groups = {record.id: str(record.group) for record in manifest.records}
     if config.split is None:
-        return split(manifest, folds=config.folds, groups=groups, seed=config.seed)
+        folds = min(config.folds, len(set(groups.values()))) if few else config.folds
+        return split(manifest, folds=folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if named and not given.folds:
         return _restricted(given, manifest, config.split)
@@ -168,6 +166,8 @@ def _protocol(task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, t
     parts = trained.parts if isinstance(trained, TrainedAnomaly) else task.folds
     fitted = np.isin(np.arange(len(parts)), trained.trained_on)
     count = int(parts.max()) + 1
+    if not len(table):
+        return Protocol("nothing held out: no class has labels in two groups", "nothing else", 0.0)
     judged = sorted(set(table.fold.tolist())) if table.fold is not None else []
     named = count == 2 and judged == [0]
     held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"

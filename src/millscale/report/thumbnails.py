@@ -44,3 +44,8 @@ def data_address(image: Image, quality: int = 82) -> str:
     stream = BytesIO()
     Pillow.fromarray(image).save(stream, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def png_address(picture: bytes) -> str:
+    """The bytes of a PNG file in a ``data:`` address."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")

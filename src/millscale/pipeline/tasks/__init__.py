@@ -5,6 +5,7 @@ A task's file offers ``NAMED_SPLITS`` (can it be judged on one given part alone?
 """
 
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -20,7 +21,7 @@ from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
-from millscale.pipeline.config import TrainConfig
+from millscale.pipeline.config import RECIPES, TrainConfig, recipe_of
 from millscale.report.report import AnomalyReport, AuditSummary, DetectionReport, Report
 from millscale.report.report import Protocol as ReportProtocol
 from millscale.runtime.bundle import Bundle
@@ -74,6 +75,18 @@ def flow_of(task: str) -> Flow:
     """
     module: ModuleType = plugins.load(TASKS, task)
     return cast(Flow, module)
+
+
+def with_recipe(config: TrainConfig, images: Manifest) -> TrainConfig:
+    """The config with its task and its recipe: those asked for, or what the data set's labels ask for.
+
+    Raises:
+        UsageError: an unknown recipe, or one of another task.
+    """
+    own = plugins.load(RECIPES, config.recipe).TASK if config.recipe else None
+    task = config.task or own or task_of(images, config.options)
+    few = any(record.label is None for record in images.records) and any(record.label for record in images.records)
+    return replace(config, task=task, recipe=recipe_of(config.recipe, task, few=few))
 
 
 def task_of(images: Manifest, options: Container[str] = ()) -> str:

@@ -87,7 +87,7 @@ def measured(table: PredictionTable, seed: int) -> ClassificationMetrics:
 
 
 def bundle_of(
-    task: Task, config: TrainConfig, trained: Trained, metrics: ClassificationMetrics, protocol: str
+    task: Task, config: TrainConfig, trained: Trained, metrics: ClassificationMetrics | None, protocol: str
 ) -> Bundle:
     """The bundle of a trained classifier, its card filled in from what was done.
 
@@ -110,13 +110,13 @@ def bundle_of(
         },
         "conformal": {str(alpha): conformal_threshold(probs, targets, alpha, groups) for alpha in MISCOVERAGES},
         "golden": {"file": GOLDEN, "probs": _answer(trained, golden)},
-        "metrics": metrics.to_json(),
+        "metrics": metrics.to_json() if metrics else {},
     }
     members = {"classifier.onnx": trained.graph, GOLDEN: golden}
     if trained.guarded:
         held_out = HeldOut(trained.probs, task.targets, task.folds)
         openset = calibrate(trained.guarded, held_out, task.manifest.classes, config.unknown_rate)
-        card |= {"openset": openset.model_dump(), "metrics": {**metrics.to_json(), "unknown_rate": openset.measured}}
+        card |= {"openset": openset.model_dump(), "metrics": {**card["metrics"], "unknown_rate": openset.measured}}
         members |= trained.guarded.guard.members()
     return bundle_with(card, members, task, config, trained, protocol)
 

@@ -1,0 +1,43 @@
+"""The page of a learning curve."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from millscale.metrics.classification import Floats
+from millscale.report.figures.learning import draw_learning_curve
+from millscale.report.figures.lettering import visible
+from millscale.report.figures.style import png
+from millscale.report.frame import percent
+from millscale.report.html import render
+from millscale.report.thumbnails import png_address
+
+
+def write_curve_page(
+    path: Path, labels: Sequence[int], curves: Mapping[str, Sequence[Floats]], facts: Mapping[str, int], title: str
+) -> None:
+    """Write the page to ``path`` and its chart as a PNG file beside it.
+
+    Args:
+        path: the HTML file.
+        labels: of each class, rising.
+        curves: by what was taught, the accuracies of every draw at each size.
+        facts: "images", "classes", "groups" and "draws".
+        title: the data set's name.
+    """
+    picture = png(draw_learning_curve(labels, curves))
+    rows = [
+        {"labels": count, "cells": [accuracy(draws[number]) for draws in curves.values()]}
+        for number, count in enumerate(labels)
+    ]
+    chart = {"chart": png_address(picture), "names": list(curves), "rows": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(render("curve.html.j2", {"title": visible(title), **chart, **facts}))
+    path.with_suffix(".png").write_bytes(picture)
+
+
+def accuracy(draws: Floats) -> str:
+    """Mean ± standard deviation as text."""
+    deviation = f"{100 * float(np.nanstd(draws)):.2f}"
+    return f"{percent(float(np.nanmean(draws)))} ± {deviation}"
