@@ -36,7 +36,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [{name: (value or "").strip() for name, value in row.items() if name is not None} for row in reader]
 
 
-def read_labels(path: Path | str, images: Manifest) -> dict[str, str]:
+def read_labels(path: Path | str, images: Manifest, *, whole: bool = True) -> dict[str, str]:
     """The label of each image that a labels file names; a row without a label is not labelled yet.
 
     Where ``images`` lies in class folders and the file uses their names, it must use no other name, and label each
@@ -45,6 +45,7 @@ def read_labels(path: Path | str, images: Manifest) -> dict[str, str]:
     Args:
         path: the file. An image is its path below the data folder, or its file name where only one has it.
         images: the data set; its own labels do not matter.
+        whole: whether each class must have a label, and two classes one; not so while labels are still being given.
 
     Returns:
         Image id → class name.
@@ -54,18 +55,25 @@ def read_labels(path: Path | str, images: Manifest) -> dict[str, str]:
             class that the data set lacks, one class alone, or a class without any label.
     """
     file = Path(path)
+    return named_labels(file, [(row["image"], row["label"]) for row in read_rows(file)], images, whole=whole)
+
+
+def named_labels(
+    file: Path, pairs: Iterable[tuple[str, str]], images: Manifest, *, whole: bool = True
+) -> dict[str, str]:
+    """`read_labels` of (image, label) pairs that were read from ``file``."""
     finder = _Finder(images)
     given: dict[str, str] = {}
     missing = []
-    for row in read_rows(file):
-        if not row["image"] or not row["label"]:
+    for image, label in pairs:
+        if not image or not label:
             continue
-        record = finder.find(row["image"], file)
+        record = finder.find(image, file)
         if record is None:
-            missing.append(row["image"])
-        elif given.setdefault(record.id, row["label"]) != row["label"]:
+            missing.append(image)
+        elif given.setdefault(record.id, label) != label:
             raise DataError(
-                f"{file}: expected one label for each image, found '{given[record.id]}' and '{row['label']}' for "
+                f"{file}: expected one label for each image, found '{given[record.id]}' and '{label}' for "
                 f"{record.id}. Remove the wrong row."
             )
     if missing:
@@ -74,7 +82,7 @@ def read_labels(path: Path | str, images: Manifest) -> dict[str, str]:
             f"{file}: expected images of {images.source}, found {', '.join(missing[:_NAMED])}{more}, which it lacks. "
             "Give their paths below the data folder, or remove the rows."
         )
-    names = _classes(file, given.values(), images)
+    names = _classes(file, given.values(), images, whole=whole)
     return {name: names[given[name]] for name in images.ids if name in given}
 
 
@@ -116,10 +124,12 @@ class _Finder:
         return same[0] if same else None
 
 
-def _classes(file: Path, used: Iterable[str], images: Manifest) -> dict[str, str]:
+def _classes(file: Path, used: Iterable[str], images: Manifest, *, whole: bool) -> dict[str, str]:
     """What each class name of the file is called, once it is clear that they fit the data set's."""
     own, found = set(images.classes), sorted(set(used))
     names = {name: name if name in own else canonical for name, canonical in canonical_names(found).items()}
+    if not whole:
+        return names
     named = set(names.values())
     if own & named:
         for name, canonical in names.items():

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from millscale.data.synthetic import make_dataset
-from millscale.learn.label_errors import suspect_labels
+from millscale.learn.label_errors import rank_labels, suspect_labels
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +24,41 @@ def test_images_under_a_wrong_name_are_found_with_their_right_one(images):
     for image, label in wrong.items():
         assert (named[image].label, named[image].suggestion) == (label, image.partition("/")[0])
         assert named[image].suggestion in named[image].reason
-    assert {what for what, _, _ in told} == {"features", "heads"}
+    assert {what for what, _, _ in told} == {"features"}
+
+
+def clouds(seed, n=240, classes=3):
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(0, classes, n)
+    return 6 * np.eye(classes, 8)[targets] + rng.normal(size=(n, 8)), targets, rng.integers(0, 5, n)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.25])
+def test_wrong_labels_lead_the_ranking_though_they_teach_as_well(share):
+    vectors, truth, folds = clouds(0)
+    wrong = np.random.default_rng(1).permutation(len(truth))[: int(share * len(truth))]
+    labels = truth.copy()
+    labels[wrong] = (truth[wrong] + 1) % 3
+    found = rank_labels(vectors, labels, folds, 3)
+    assert set(found.order[: len(wrong)].tolist()) == set(wrong.tolist())
+    assert (found.suggestion[wrong] == truth[wrong]).all()
+    assert (found.suggestion != labels).all()
+    assert (found.doubt[wrong] > 0.5).all()
+    assert (np.delete(found.doubt, wrong) < 0.5).all()
+    assert (np.diff(found.doubt[found.order]) <= 0).all()
+
+
+def test_the_order_of_the_images_does_not_matter_to_the_ranking():
+    vectors, labels, folds = clouds(2)
+    order = np.random.default_rng(0).permutation(len(labels))
+    one = rank_labels(vectors, labels, folds, 3)
+    two = rank_labels(vectors[order], labels[order], folds[order], 3)
+    np.testing.assert_allclose(one.doubt[order], two.doubt, atol=1e-9)
+
+
+def test_a_class_of_one_group_and_one_without_images_are_no_trouble():
+    vectors, labels, folds = clouds(3)
+    folds[labels == 2] = 0
+    found = rank_labels(vectors, labels, folds, 4)
+    assert np.isfinite(found.doubt).all()
+    assert (found.suggestion != 3).all()
