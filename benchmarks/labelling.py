@@ -122,7 +122,7 @@ def labels_needed() -> None:
             f"{STARTS} starts, each with {SHARE:.0%} of the groups; {BATCH} labels at a time, none at first.",
             "Both choose one image a group, and the same model learns from both (`learn/few_labels.py`).",
             f"Counts tried: {', '.join(map(str, STEPS))}. Seconds: one choice of {BATCH}, features cached.",
-            "The settings (reach 0.95, whitening 0.25, 15 neighbours) were compared on these data sets with millscale_s.",
+            "The settings (reach 0.95, whitening 0.25, 15 neighbours) were compared on these sets with millscale_s.",
             SAW,
         ),
     )
