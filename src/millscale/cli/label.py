@@ -159,3 +159,80 @@ def check(
         say(f"{len(found.suspects)} of {len(found.rows)} labels are contradicted: {folder / 'suspects.html'}")
         if found.suspects:
             say("Strike out the rows of suspects.csv whose label is right; then `millscale label apply --suggestions`.")
+
+
+@app.command()
+def suggest(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A CSV file with image,label; by default the folders beside `unlabelled/`."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The list of suggestions, the surest first.")] = Path("suggested.csv"),
+    backbone: _Backbone = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds in which labels are hidden.")] = 0,
+    as_json: _Json = False,
+) -> None:
+    """Suggest a label for every image that has none, with its confidence."""
+    with failing_clearly():
+        from millscale.data.read import read
+        from millscale.features.backbone import DEFAULT_BACKBONE
+        from millscale.pipeline.labelling import given_labels
+        from millscale.pipeline.suggest import suggest as spread
+
+        images = read(directory)
+        given = given_labels(images, labels, say)
+        with Watch() as watch:
+            found = spread(images, given, backbone=backbone or DEFAULT_BACKBONE, seed=seed, progress=watch)
+        found.save(out)
+        if as_json:
+            suggested = {name: label for name, (label, _) in found.labels.items()}
+            confidence = {name: sure for name, (_, sure) in found.labels.items()}
+            hidden = {"judged": found.judged, "wrong": found.wrong}
+            emit({"suggestions": suggested, "confidence": confidence, **hidden, "out": str(out)})
+            return
+        say(f"{len(found.labels)} suggestions from {len(given)} labels: {out}")
+        if found.judged:
+            say(f"Of {found.judged} labels that were hidden, {found.judged - found.wrong} were suggested right.")
+        else:
+            say("How good they are was not measured: that takes labels of two independent groups of a class.")
+        say("Look at the doubtful ones at its end, then `millscale label apply --suggestions`, or train with --labels.")
+
+
+@app.command()
+def curve(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, all labelled.")],
+    size: Annotated[
+        list[int] | None, typer.Option("--labels", min=1, help="Labels of each class; may be given again.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=2, help="How often labels are drawn for each size.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="The page; by default runs/NAME-curve/report.html.")] = None,
+    backbone: _Backbone = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds and the draws.")] = 0,
+    as_json: _Json = False,
+) -> None:
+    """Measure how accuracy grows with the number of labels: how many are enough?"""
+    with failing_clearly():
+        from millscale.data.read import read
+        from millscale.features.backbone import DEFAULT_BACKBONE
+        from millscale.pipeline.curve import COUNTS, learning_curve
+        from millscale.report.curve import accuracy
+
+        with Watch() as watch:
+            found = learning_curve(
+                read(directory),
+                labels=size or COUNTS,
+                draws=draws,
+                backbone=backbone or DEFAULT_BACKBONE,
+                seed=seed,
+                progress=watch,
+            )
+        page = found.report(out or Path("runs") / f"{directory.resolve().name}-curve" / "report.html")
+        if as_json:
+            emit({**found.to_json(), "report": str(page)})
+            return
+        say("labels of each class   suggestions        model, new images   labels alone")
+        for point in found.points:
+            cells = "  ".join(f"{accuracy(each):<18}" for each in (point.spread, point.head, point.alone))
+            say(f"{point.labels:>20}   {cells}")
+        say(f"Report  {page}")

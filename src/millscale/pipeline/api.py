@@ -17,6 +17,7 @@ def train(
     images: Manifest,
     *,
     folds: Split | int = 5,
+    labels: Path | str | None = None,
     task: str | None = None,
     recipe: str | None = None,
     backbone: str | None = None,
@@ -31,8 +32,11 @@ def train(
     Args:
         images: the data set, from `millscale.read`.
         folds: a split from `millscale.split`, or how many folds to make.
+        labels: a labels file (``image,label``) of some of the images, the rest being unlabelled; None takes the labels
+            that the data set brings.
         task: "classify", "detect" or "anomaly"; None reads it off the recipe, or else off the labels.
-        recipe: "probe", "finetune", "scratch", "detect" or "anomaly"; None takes the usual one of the task.
+        recipe: "probe", "semi", "finetune", "fixmatch", "scratch", "detect", "detect_semi" or "anomaly"; None takes the
+            usual one of the task.
         backbone: a frozen backbone's name or path, or several joined by ``+``; None takes the packaged one.
         options: the recipe's other options, such as ``{"views": 8}``.
         seed: of everything random.
@@ -55,5 +59,6 @@ def train(
         split=str(file) if file else None,
         seed=seed,
         name=name,
+        labels=str(labels) if labels else None,
     )
     return train_config(images, config, folder, progress=progress)

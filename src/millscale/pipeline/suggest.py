@@ -39,12 +39,12 @@ class Suggested:
     wrong: int
 
     def save(self, path: Path) -> None:
-        """Write a labels file with the column ``confidence`` more."""
+        """Write a list that `label apply` takes: the column ``label`` is left for a person to fill."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(("image", "label", "confidence"))
-            writer.writerows((name, label, f"{sure:.4f}") for name, (label, sure) in self.labels.items())
+            writer.writerow(("image", "label", "suggestion", "confidence"))
+            writer.writerows((name, "", label, f"{sure:.4f}") for name, (label, sure) in self.labels.items())
 
 
 def suggest(

@@ -113,3 +113,54 @@ def test_the_images_of_the_source_are_those_of_the_bundle(run, steel):
     card = open_bundle(next(run[1].glob("*.millscale"))).card
     assert card.dataset["images"] == len(read(steel.source))
     assert card.provenance["labels"] == 30
+
+
+def test_every_other_image_gets_a_suggestion_the_surest_first(millscale, steel, few, tiny_path, tmp_path):
+    words = ("--labels", few, "--backbone", tiny_path, "--out", tmp_path / "suggested.csv", "--json")
+    done = millscale("label", "suggest", steel.source, *words)
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert set(document["suggestions"]) == set(steel.ids) - set(read_labels_of(few))
+    assert set(document["suggestions"].values()) <= set(steel.classes)
+    assert 0 <= document["wrong"] <= document["judged"] <= 30
+    with (tmp_path / "suggested.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["image"]: row["suggestion"] for row in rows} == document["suggestions"]
+    sure = [float(row["confidence"]) for row in rows]
+    assert sure == sorted(sure, reverse=True)
+    assert {row["label"] for row in rows} == {""}
+
+
+def test_suggestions_become_labels_when_a_person_takes_them(millscale, steel, few, tiny_path, tmp_path):
+    millscale(
+        "label", "suggest", steel.source, "--labels", few, "--backbone", tiny_path, "--out", tmp_path / "suggested.csv"
+    )
+    grown = shutil.copyfile(few, tmp_path / "grown.csv")
+    done = millscale("label", "apply", tmp_path / "suggested.csv", "--labels", grown, "--suggestions")
+    assert done.code == 0, done.err
+    assert set(read_labels_of(grown)) == set(steel.ids)
+
+
+def test_nothing_to_suggest_is_told(millscale, steel, tmp_path):
+    write_labels(tmp_path / "all.csv", {record.id: str(record.label) for record in steel.records})
+    done = millscale("label", "suggest", steel.source, "--labels", tmp_path / "all.csv", "--out", tmp_path / "s.csv")
+    assert done.code == 3
+    assert "nothing to suggest" in done.err
+
+
+def test_the_curve_has_a_row_for_each_size_and_a_page(millscale, steel, tiny_path, tmp_path):
+    words = ("--labels", 1, "--labels", 4, "--draws", 2, "--backbone", tiny_path, "--out", tmp_path / "page.html")
+    done = millscale("label", "curve", steel.source, *words, "--json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert [(point["labels"], len(point["head"])) for point in document["points"]] == [(1, 2), (4, 2)]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<tr>") == 3
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_of_more_labels_than_images_is_refused(millscale, steel, tiny_path, tmp_path):
+    words = ("--labels", 50, "--backbone", tiny_path, "--out", tmp_path / "page.html")
+    done = millscale("label", "curve", steel.source, *words)
+    assert done.code == 3
+    assert "Ask for fewer labels" in done.err
