@@ -73,7 +73,9 @@ class Clusters:
         return int(self.labels.max(initial=UNSORTED)) + 1
 
 
-def cluster(embedding: Embedding, *, method: str = DEFAULT_METHOD, clusters: int | None = None, seed: int = 0) -> Clusters:
+def cluster(
+    embedding: Embedding, *, method: str = DEFAULT_METHOD, clusters: int | None = None, seed: int = 0
+) -> Clusters:
     """Group the images of an embedding.
 
     Args:
@@ -147,8 +149,9 @@ def _distances(embedding: Embedding, start: int) -> Floats:
     """``(<= 256, n)`` from these images to all; 0 within a group."""
     rows = slice(start, start + _CHUNK)
     cosine = embedding.plain[rows] @ embedding.plain.T
-    apart = embedding.groups[rows, None] != embedding.groups
-    return np.sqrt(np.maximum(2 - 2 * cosine, 0)) * apart
+    distances: Floats = np.sqrt(np.maximum(2 - 2 * cosine, 0))
+    distances[embedding.groups[rows, None] == embedding.groups] = 0
+    return distances
 
 
 def _silhouette(mean: Floats, labels: Ints) -> tuple[Floats, Ints]:

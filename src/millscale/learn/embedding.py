@@ -66,7 +66,9 @@ class Embedding:
         return Embedding(self.plain[rows], self.groups[rows])
 
 
-def embed(vectors: ArrayLike, groups: ArrayLike, surfaces: ArrayLike, *, adapt: bool = False, seed: int = 0) -> Embedding:
+def embed(
+    vectors: ArrayLike, groups: ArrayLike, surfaces: ArrayLike, *, adapt: bool = False, seed: int = 0
+) -> Embedding:
     """Points whose distances speak of kinds of surface.
 
     Args:
@@ -91,7 +93,8 @@ def embed(vectors: ArrayLike, groups: ArrayLike, surfaces: ArrayLike, *, adapt: 
 
 def unit(rows: Floats) -> Floats:
     """Rows of length 1; one of zeros stays."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    lengths: Floats = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(lengths, 1e-12)
 
 
 def neighbours(points: Floats, groups: Ints, count: int) -> tuple[Ints, Floats]:
@@ -121,7 +124,7 @@ def _principal(vectors: Floats) -> Floats:
     # Directions without variance are rounding.
     kept = values > 1e-10 * max(float(values[-1]), 1e-300)
     axes = axes[:, kept]
-    found = centred @ axes if centred.shape[1] <= len(centred) else axes * np.sqrt(values[kept])
+    found: Floats = centred @ axes if centred.shape[1] <= len(centred) else axes * np.sqrt(values[kept])
     return found if found.shape[1] else np.zeros((len(centred), 1))
 
 

@@ -14,5 +14,7 @@ def fit(embedding: Embedding, _clusters: int, _seed: int) -> Ints:
     from sklearn.cluster import HDBSCAN  # seconds to import
 
     least = min(max(_LEAST, len(embedding) // _LEAST_SHARE), max(2, len(embedding) // 2))
-    found: Ints = HDBSCAN(min_cluster_size=least, min_samples=min(_LEAST, least), copy=True).fit_predict(embedding.points)
+    found: Ints = HDBSCAN(min_cluster_size=least, min_samples=min(_LEAST, least), copy=True).fit_predict(
+        embedding.points
+    )
     return found.astype("int64")

@@ -32,7 +32,8 @@ def _graph(embedding: Embedding) -> csr_matrix:
     n, k = index.shape
     linked = np.isfinite(cosine).ravel().astype(np.float64)
     graph = csr_matrix((linked, (np.repeat(np.arange(n), k), index.ravel())), shape=(n, n))
-    return (graph + graph.T) / 2
+    both: csr_matrix = (graph + graph.T) / 2
+    return both
 
 
 def _eigenvectors(graph: csr_matrix, count: int) -> Floats:
@@ -47,7 +48,8 @@ def _eigenvectors(graph: csr_matrix, count: int) -> Floats:
 
     def times(column: Floats) -> Floats:
         scaled = scale * column.ravel()
-        return scale * (graph @ scaled + faint / n * scaled.sum())
+        linked: Floats = graph @ scaled
+        return scale * (linked + faint / n * scaled.sum())
 
     if n <= max(_DENSE, count + 1):
         dense = scale[:, None] * (graph.toarray() + faint / n) * scale
