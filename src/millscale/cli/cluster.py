@@ -44,7 +44,7 @@ def cluster(
             clusters=clusters,
             method=method,
             backbone=backbone or DEFAULT_BACKBONE,
-            map=map_,  # type: ignore[arg-type]  # the configuration checks it
+            map=map_,
             adapt=adapt,
             seed=seed,
         )

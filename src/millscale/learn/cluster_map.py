@@ -1,13 +1,13 @@
 """A set of images in two dimensions."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from millscale.core.errors import UsageError
+from millscale.core.errors import UsageError, unknown_name
 from millscale.learn.embedding import Floats
 
+MAPS = ("pca", "umap")
 _NEIGHBOURS = 15
 
 
@@ -27,27 +27,31 @@ def _umap() -> Any:
     return UMAP
 
 
-def _pca() -> Any:
-    from sklearn.decomposition import PCA  # seconds to import
+def require_map(kind: str) -> None:
+    """Refuse a map that cannot be drawn, before anything long is computed.
 
-    return PCA
-
-
-PLANES: dict[str, Callable[[], Any]] = {"pca": _pca, "umap": _umap}
-"""Maps by name; each loads what it needs."""
+    Raises:
+        UsageError: no such map, or its package is not installed.
+    """
+    if kind not in MAPS:
+        raise unknown_name("map", kind, MAPS)
+    if kind == "umap":
+        _umap()
 
 
 def plane(points: Floats, kind: str, seed: int) -> Floats:
-    """``(n, 2)`` places of the points ``(n, d)``, each axis in [0, 1].
+    """``(n, 2)`` places of the points ``(n, d)``, each axis in [0, 1]: the two directions of most variance, or UMAP's.
 
     Raises:
         UsageError: the map's package is not installed.
     """
     if kind == "umap":
         near = max(2, min(_NEIGHBOURS, len(points) - 1))
-        found = PLANES[kind]()(2, n_neighbors=near, init="pca", random_state=seed, n_jobs=1).fit_transform(points)
+        found = _umap()(2, n_neighbors=near, init="pca", random_state=seed, n_jobs=1).fit_transform(points)
     else:
-        found = PLANES[kind]()(min(2, points.shape[1]), svd_solver="full").fit_transform(points)
+        centred = points - points.mean(0)
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        found = centred @ axes[:, :-3:-1]
     found = np.pad(np.asarray(found, np.float64), ((0, 0), (0, 2 - found.shape[1])))
     span = np.ptp(found, axis=0)
     scaled: Floats = np.where(span > 0, (found - found.min(0)) / np.where(span > 0, span, 1), 0.5)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from millscale.data.manifest import Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
 from millscale.features.extract import extract
 from millscale.features.working_size import fitting
-from millscale.learn.cluster_map import PLANES, plane
+from millscale.learn.cluster_map import plane, require_map
 from millscale.learn.clusters import DEFAULT_METHOD, METHODS, Clusters
 from millscale.learn.clusters import cluster as group
 from millscale.learn.embedding import Floats, embed
@@ -52,7 +52,7 @@ class ClusterConfig:
     clusters: int | None = None
     method: str = DEFAULT_METHOD
     backbone: str = DEFAULT_BACKBONE
-    map: Literal["pca", "umap"] = "pca"
+    map: str = "pca"
     adapt: bool = False
     size: int = 0
     seed: int = 0
@@ -60,8 +60,7 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         if self.method not in plugins.names(METHODS):
             raise unknown_name("clustering method", self.method, plugins.names(METHODS))
-        if self.map not in PLANES:
-            raise unknown_name("map", self.map, get_args(Literal["pca", "umap"]))
+        require_map(self.map)
         if self.clusters is not None and self.clusters < 2:
             raise UsageError(f"clusters: expected 2 or more, found {self.clusters}. Leave it out to have it estimated.")
         if self.clusters is not None and not plugins.load(METHODS, self.method).COUNTED:
@@ -147,7 +146,6 @@ def cluster(
     start = time.perf_counter()
     if folders is not None:
         require_empty(folders, "--folders")
-    PLANES[config.map]()
     _require(config, len(images), images.source)
     backbones = open_backbones(config.backbone)
     audit = audited(images, progress)

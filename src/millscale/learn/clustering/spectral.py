@@ -49,7 +49,8 @@ def _eigenvectors(graph: csr_matrix, count: int) -> Floats:
     def times(column: Floats) -> Floats:
         scaled = scale * column.ravel()
         linked: Floats = graph @ scaled
-        return scale * (linked + faint / n * scaled.sum())
+        pulled: Floats = scale * (linked + faint / n * scaled.sum())
+        return pulled
 
     if n <= max(_DENSE, count + 1):
         dense = scale[:, None] * (graph.toarray() + faint / n) * scale
