@@ -94,7 +94,8 @@ def cluster(
     labels = largest_first(fit(embedding, wanted, seed))
     whole, parts = stability(embedding, labels, lambda half: fit(half, wanted, seed), seed=seed)
     (silhouette, second), *_ = silhouettes(embedding, [labels])
-    return Clusters(labels, _typicality(embedding, labels), silhouette, second, whole, parts, seen)
+    typicality, count = _typicality(embedding, labels), int(labels.max()) + 1
+    return Clusters(labels, typicality, silhouette, second, whole, parts[:count], seen)
 
 
 def evidence(embedding: Embedding, *, seed: int = 0, most: int = MOST) -> tuple[Count, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from millscale.core import plugins
 from millscale.core.errors import DataError, UsageError, unknown_name
 from millscale.core.types import Problem
-from millscale.data.audit.audit import BLANK_IMAGE, Audit
+from millscale.data.audit.audit import Audit
 from millscale.data.audit.groups import name_groups
 from millscale.data.manifest import Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
@@ -131,6 +131,8 @@ def cluster(
 ) -> Clustering:
     """Group images by their looks. No label is used; where there are some, they score the result.
 
+    Images that cannot be read are left out; those that show nothing are told, and grouped like the others.
+
     Args:
         images: the data set; labels may be missing.
         config: what decides.
@@ -140,7 +142,7 @@ def cluster(
 
     Raises:
         UsageError: more clusters than images, or ``folders`` holds something.
-        DataError: fewer than four images that show something.
+        DataError: fewer than four images that can be read.
         ModelError: the backbone cannot be opened.
     """
     start = time.perf_counter()
@@ -149,8 +151,8 @@ def cluster(
     _require(config, len(images), images.source)
     backbones = open_backbones(config.backbone)
     audit = audited(images, progress)
-    blank = {problem.path for problem in audit.problems if problem.code == BLANK_IMAGE}
-    usable = images.select(name for name in images.ids if name not in blank | set(audit.unreadable))
+    lost = set(audit.unreadable)
+    usable = images.select(name for name in images.ids if name not in lost)
     _require(config, len(usable), images.source, len(images) - len(usable))
     features = extract(usable, backbones, fitting(usable, config.size), progress=progress)
     kept = replace(features.manifest.with_groups(audit.groups), problems=audit.problems)
@@ -180,7 +182,7 @@ def cluster(
 def _require(config: ClusterConfig, count: int, source: str, lost: int = 0) -> None:
     """Enough images, of which ``lost`` could not be used."""
     if count < FEWEST:
-        also = f" and {lost} that cannot be read or show nothing" if lost else ""
+        also = f" and {lost} that cannot be read" if lost else ""
         raise DataError(f"{source}: expected at least {FEWEST} images to group, found {count}{also}. Add images.")
     if config.clusters is not None and config.clusters > count:
         raise UsageError(

@@ -15,6 +15,6 @@ def fit(embedding: Embedding, _clusters: int, _seed: int) -> Ints:
 
     least = min(max(_LEAST, len(embedding) // _LEAST_SHARE), max(2, len(embedding) // 2))
     found: Ints = HDBSCAN(min_cluster_size=least, min_samples=min(_LEAST, least), copy=True).fit_predict(
-        embedding.points
+        embedding.plain
     )
     return found.astype("int64")

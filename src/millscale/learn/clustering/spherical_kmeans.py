@@ -1,4 +1,4 @@
-"""k-means of directions (Dhillon & Modha 2001), started as k-means++ (Arthur & Vassilvitskii 2007), the best of eight."""
+"""k-means of directions (Dhillon & Modha 2001) from several k-means++ starts (Arthur & Vassilvitskii 2007)."""
 
 import numpy as np
 
