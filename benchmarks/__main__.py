@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("anomaly", "audit", "classification", "detection", "growth", "openset", "speed")
+ALL = ("anomaly", "audit", "classification", "clustering", "detection", "growth", "openset", "speed")
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

@@ -8,19 +8,16 @@ import pytest
 import millscale as ms
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = pytest.mark.skipif(not DATA, reason="set MILLSCALE_DATA to the folder that holds neu-cls and x-sdd")
+pytestmark = pytest.mark.skipif(not DATA, reason="set MILLSCALE_DATA to the folder that holds neu-cls")
 
 
-@pytest.mark.parametrize(
-    ("data", "clusters", "accuracy", "nmi"), [("neu-cls", (5, 7), 0.985, 0.96), ("x-sdd", (5, 9), 0.85, 0.78)]
-)
-def test_unaided_and_told_how_many(data: str, clusters: tuple[int, int], accuracy: float, nmi: float, tmp_path: Path):
-    images = ms.read(Path(str(DATA)) / data)
-    unaided = ms.cluster(images, out=tmp_path / "unaided")
-    assert clusters[0] <= unaided.clusters.count <= clusters[1]
-    assert unaided.clusters.stability > 0.9
-    told = ms.cluster(images, clusters=len(images.classes), out=tmp_path / "told")
-    assert told.scores is not None
-    assert told.scores.accuracy >= accuracy
-    assert told.scores.nmi >= nmi
-    assert told.seconds < 60
+def test_the_six_defects_of_neu_are_found_unaided(tmp_path: Path):
+    """Every fifth image, to be quick; ``python -m benchmarks clustering`` measures all."""
+    images = ms.read(Path(str(DATA)) / "neu-cls")
+    thinned = images.select(images.ids[::5])
+    found = ms.cluster(thinned, out=tmp_path)
+    assert found.clusters.count == 6
+    assert found.clusters.stability > 0.9
+    assert found.scores is not None
+    assert found.scores.accuracy >= 0.98
+    assert found.scores.nmi >= 0.96

@@ -159,7 +159,7 @@ def cluster(
     _require(config, len(kept), images.source, len(images) - len(kept))
     progress("clusters", 0, 1)
     vectors = features.rows(range(len(kept)), views=8)
-    groups, surfaces = [str(record.group) for record in kept.records], _surfaces(kept, audit)
+    groups, surfaces = [str(record.group) for record in kept.records], surfaces_of(kept, audit)
     points = embed(vectors, groups, surfaces, adapt=config.adapt, seed=config.seed)
     found = group(points, method=config.method, clusters=config.clusters, seed=config.seed)
     scores = _scores(kept, found)
@@ -190,7 +190,7 @@ def _require(config: ClusterConfig, count: int, source: str, lost: int = 0) -> N
         )
 
 
-def _surfaces(images: Manifest, audit: Audit) -> list[str]:
+def surfaces_of(images: Manifest, audit: Audit) -> list[str]:
     """Which images show the same surface: seen in their pixels, not declared."""
     known = set(images.ids)
     pairs = [(pair.a, pair.b) for pair in (*audit.overlaps, *audit.second_exposures)]
