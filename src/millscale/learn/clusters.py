@@ -14,6 +14,8 @@ METHODS = "millscale.learn.clustering"
 DEFAULT_METHOD = "spherical_kmeans"
 MOST = 15
 """Clusters that are tried, where nobody says how many."""
+MOST_IMAGES = 2000
+"""Looked at to find the number; of more, a random part is."""
 _DRAWS = 10
 _CHUNK = 256
 
@@ -99,7 +101,8 @@ def cluster(
 
 
 def evidence(embedding: Embedding, *, seed: int = 0, most: int = MOST) -> tuple[Count, ...]:
-    """What speaks for 2, 3 … ``most`` clusters, by spherical k-means."""
+    """What speaks for 2, 3 … ``most`` clusters, by spherical k-means of at most 2000 images."""
+    embedding = _part(embedding, seed)
     fit: Fit = plugins.load(METHODS, DEFAULT_METHOD).fit
     numbers = range(2, min(most, len(embedding) - 1) + 1)
     found = [fit(embedding, number, seed) for number in numbers]
@@ -209,6 +212,18 @@ def largest_first(labels: Ints) -> Ints:
     kept = labels != UNSORTED
     order = np.argsort(-np.bincount(labels[kept]), kind="stable")
     return np.where(kept, np.argsort(order)[labels] if len(order) else UNSORTED, UNSORTED).astype(np.int64)
+
+
+def _part(embedding: Embedding, seed: int) -> Embedding:
+    """The embedding, or random groups of it with about as many images as are looked at."""
+    if len(embedding) <= MOST_IMAGES:
+        return embedding
+    order = np.random.default_rng(seed).permutation(int(embedding.groups.max()) + 1)
+    total = np.cumsum(np.bincount(embedding.groups)[order])
+    taken = order[: max(1, int(np.searchsorted(total, MOST_IMAGES, side="right")))]
+    rows = np.flatnonzero(np.isin(embedding.groups, taken))
+    # Of one group larger than that, its first images.
+    return embedding.rows(rows[:MOST_IMAGES])
 
 
 def _halves(embedding: Embedding, seed: int, draws: int) -> list[tuple[Ints, Embedding]]:

@@ -137,7 +137,8 @@ def _scatter_within(points: Floats, parts: ArrayLike) -> Floats:
     rest = (points - (sums / sizes[:, None])[part])[sizes[part] > 1]
     scatter = rest.T @ rest
     trace = float(np.trace(scatter))
-    return scatter / trace if trace > 0 else scatter
+    # Copies of one file differ by rounding alone.
+    return scatter / trace if trace > 1e-9 * float((points**2).sum()) else np.zeros_like(scatter)
 
 
 def _projected(points: Floats, scatter: Floats) -> Floats:

@@ -90,6 +90,14 @@ def test_evidence_needs_no_more_clusters_than_images():
     assert [entry.clusters for entry in evidence(kinds(2, each=3)[0])] == [2, 3, 4, 5]
 
 
+def test_many_images_are_looked_at_in_part(monkeypatch):
+    monkeypatch.setattr("millscale.learn.clusters.MOST_IMAGES", 90)
+    points, truth = kinds(4, each=60)
+    found = cluster(Embedding(points.plain, np.arange(240) // 2))
+    assert found.count == 4
+    assert cluster_scores(truth, found.labels).accuracy == 1.0
+
+
 def test_an_unknown_method_names_the_others():
     with pytest.raises(UsageError, match="spherical_kmeans"):
         cluster(kinds(2)[0], method="kmeans")

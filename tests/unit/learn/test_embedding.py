@@ -66,3 +66,12 @@ def test_more_features_than_images(shape):
 def test_identical_images_stay_finite():
     points = embed(np.ones((6, 9)), np.arange(6), [0, 0, 1, 1, 2, 2])
     assert np.isfinite(points.points).all()
+
+
+def test_copies_of_a_file_teach_nothing():
+    """The rounding by which they differ must not be taken for what differs on one surface."""
+    rng = np.random.default_rng(0)
+    vectors = np.eye(20)[KINDS] + 0.15 * rng.normal(size=(180, 20))
+    vectors[1::2] = vectors[::2] * (1 + 1e-9 * rng.normal(size=(90, 20)))
+    alone = embed(vectors, np.arange(180) // 2, np.arange(180)).plain
+    assert embed(vectors, np.arange(180) // 2, np.arange(180) // 2).plain == pytest.approx(alone)
