@@ -20,6 +20,7 @@ _NAMES = {
     "draw_groups": "millscale.data.audit.mosaic",
     "make_dataset": "millscale.data.synthetic",
     "train": "millscale.pipeline.api",
+    "cluster": "millscale.pipeline.api",
     "evaluate": "millscale.pipeline.evaluate",
     "read_image": "millscale.imaging.decode",
     "Inspector": "millscale.runtime.inspector",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from millscale.data.split import split as split
     from millscale.data.synthetic import make_dataset as make_dataset
     from millscale.imaging.decode import read_image as read_image
+    from millscale.pipeline.api import cluster as cluster
     from millscale.pipeline.api import train as train
     from millscale.pipeline.evaluate import evaluate as evaluate
     from millscale.runtime.inspector import Inspector as Inspector
