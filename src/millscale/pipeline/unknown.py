@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from millscale.core.errors import DataError
-from millscale.learn.openset_clusters import clusters
+from millscale.learn.clusters import cluster
+from millscale.learn.embedding import embed
 from millscale.learn.recipe import Progress
 from millscale.pipeline.folders import copy_into_folders, require_empty
 from millscale.pipeline.summary import silent
@@ -57,7 +58,8 @@ def sort_unknown(
         novelty = inspector.inspect(path).novelty
         nearest.append(inspector.card.classes[novelty.nearest] if novelty else None)
         progress("features", done, len(images))
-    kind = clusters(np.stack(features))
+    alone = range(len(images))  # nobody looked for images that share pixels
+    kind = cluster(embed(features, alone, alone)).labels
     rows = [np.flatnonzero(kind == number).tolist() for number in range(int(kind.max()) + 1)]
     kinds = {f"kind_{number}": [images[row] for row in part] for number, part in enumerate(rows, 1)}
     folders = copy_into_folders(out, kinds)
