@@ -24,6 +24,8 @@ MOST = 4000
 _REACH = 0.95
 _SETTLED = 0.1
 """What an image counts that the model is sure of: it may be sure and wrong."""
+_TYPICAL = 10
+"""With fewer labels a model does not know all classes yet, and what it doubts says little."""
 _FEWEST = 3
 """Of fewer images none is like another."""
 _DIMENSIONS, _NEIGHBOURS, _WHITENING = 64, 15, 0.25
@@ -102,7 +104,8 @@ def next_to_label(
 ) -> Choice:
     """`choose` over the look-alikes of these features.
 
-    Of more than ``most`` images the choice is among an even sample along their first principal component.
+    Of more than ``most`` images the choice is among an even sample along their first principal component. While there are
+    fewer than ten labels, doubt does not count.
 
     Args:
         vectors: ``(n, d)`` features.
@@ -117,7 +120,8 @@ def next_to_label(
         reaches = np.eye(len(kept), dtype=np.float32)
     else:
         reaches = influence(neighbour_graph(whitened(vectors[kept], _DIMENSIONS, _WHITENING), _NEIGHBOURS))
-    found = choose(reaches, groups[kept], labelled[kept], doubt[kept], count)
+    weight = doubt if labelled.sum() >= _TYPICAL else np.ones(len(doubt))
+    found = choose(reaches, groups[kept], labelled[kept], weight[kept], count)
     share = len(vectors) / len(kept)
     return Choice(kept[found.rows], np.rint(found.stands_for * share).astype(np.int64))
 
