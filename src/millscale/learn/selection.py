@@ -104,8 +104,8 @@ def next_to_label(
 ) -> Choice:
     """`choose` over the look-alikes of these features.
 
-    Of more than ``most`` images the choice is among an even sample along their first principal component. While there are
-    fewer than ten labels, doubt does not count.
+    Of more than ``most`` images the choice is among an even sample along their first principal component. Doubt does
+    not count while there are fewer than ten labels.
 
     Args:
         vectors: ``(n, d)`` features.
@@ -115,7 +115,9 @@ def next_to_label(
         count: how many to choose.
         most: images that are weighed against one another.
     """
-    kept = _sample(vectors, groups, labelled, most)
+    # Two that are like each other alone reach equally far: the order of the images must not decide, nor how sums round.
+    order = np.argsort(vectors.sum(1), kind="stable")
+    kept = order[_sample(vectors[order], groups[order], labelled[order], most)]
     if len(kept) < _FEWEST:
         reaches = np.eye(len(kept), dtype=np.float32)
     else:
