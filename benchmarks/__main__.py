@@ -3,7 +3,18 @@
 import importlib
 import sys
 
-ALL = ("anomaly", "audit", "classification", "detection", "few_labels", "growth", "labelling", "openset", "speed")
+ALL = (
+    "anomaly",
+    "audit",
+    "classification",
+    "clustering",
+    "detection",
+    "few_labels",
+    "growth",
+    "labelling",
+    "openset",
+    "speed",
+)
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

@@ -31,6 +31,12 @@ def main() -> None:
         _save(located(images), "located")
         _save(anomaly(Path(folder)), "anomaly")
         _save(unknown(Path(folder), images), "unknown")
+        ms.learning_curve(images, labels=(1, 2, 5, 10, 20)).report(Path(folder) / "curve.html")
+        with PIL.Image.open(Path(folder) / "curve.png") as picture:
+            _save(picture, "learning_curve")
+        ms.cluster(images, out=Path(folder) / "clusters")
+        with PIL.Image.open(Path(folder) / "clusters" / "report-map.png") as picture:
+            _save(picture, "clusters")
 
 
 def located(images: ms.Manifest) -> PIL.Image.Image:

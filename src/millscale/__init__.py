@@ -20,6 +20,10 @@ _NAMES = {
     "draw_groups": "millscale.data.audit.mosaic",
     "make_dataset": "millscale.data.synthetic",
     "train": "millscale.pipeline.api",
+    "cluster": "millscale.pipeline.api",
+    "suggest": "millscale.pipeline.suggest",
+    "learning_curve": "millscale.pipeline.curve",
+    "read_labels": "millscale.data.labels",
     "evaluate": "millscale.pipeline.evaluate",
     "read_image": "millscale.imaging.decode",
     "Inspector": "millscale.runtime.inspector",
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from millscale.data.audit.check import check as check
     from millscale.data.audit.mosaic import draw_groups as draw_groups
     from millscale.data.fetch import fetch as fetch
+    from millscale.data.labels import read_labels as read_labels
     from millscale.data.leaks import leaks as leaks
     from millscale.data.manifest import Manifest as Manifest
     from millscale.data.read import read as read
@@ -38,8 +43,11 @@ if TYPE_CHECKING:
     from millscale.data.split import split as split
     from millscale.data.synthetic import make_dataset as make_dataset
     from millscale.imaging.decode import read_image as read_image
+    from millscale.pipeline.api import cluster as cluster
     from millscale.pipeline.api import train as train
+    from millscale.pipeline.curve import learning_curve as learning_curve
     from millscale.pipeline.evaluate import evaluate as evaluate
+    from millscale.pipeline.suggest import suggest as suggest
     from millscale.runtime.inspector import Inspector as Inspector
 
 

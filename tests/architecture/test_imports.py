@@ -70,7 +70,7 @@ def test_help_loads_nothing_heavy_and_is_quick():
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 0.8
 
 
-@pytest.mark.parametrize("verb", ["train", "inspect", "evaluate", "data", "demo", "doctor"])
+@pytest.mark.parametrize("verb", ["train", "inspect", "evaluate", "cluster", "data", "demo", "doctor"])
 def test_the_help_of_a_verb_loads_nothing_heavy(verb):
     script = HELP.format(f"{verb}', '--help")
     assert set(loaded_by(script)) <= {"pydantic"}  # typer loads it to read a verb's words

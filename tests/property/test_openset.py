@@ -8,7 +8,6 @@ from hypothesis.extra import numpy as arrays
 
 from millscale.core.errors import ModelError
 from millscale.learn.openset import Guarded, HeldOut, calibrate, fit_guard, guarded, moments_of, unmeasured
-from millscale.learn.openset_clusters import clusters
 from millscale.runtime.card import OpenSet
 from millscale.runtime.openset import FILES, Guard, Limits, ratios, read_guard
 
@@ -178,17 +177,3 @@ def test_members_that_are_no_array_are_refused(data):
 def test_features_that_do_not_fit_are_refused(features):
     with pytest.raises(ModelError, match="expected 6 finite features"):
         read_guard(spoilt(), OPENSET, 3).novelty(features, SURE, Limits(np.ones(3), 1.0, 0.0, 0.0))
-
-
-@quick
-@given(seed=st.integers(0, 99), kinds=st.integers(2, 6))
-def test_kinds_that_stand_apart_are_found_again(seed, kinds):
-    rng = np.random.default_rng(seed)
-    truth = np.repeat(np.arange(kinds), np.arange(kinds, 0, -1) + 4)
-    found = clusters(100 * np.eye(kinds, 12)[truth] + rng.normal(size=(len(truth), 12)))
-    np.testing.assert_array_equal(found, truth)  # the largest is first
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_too_few_images_are_one_kind(count):
-    assert clusters(np.eye(3, 5)[:count]).tolist() == [0] * count

@@ -14,6 +14,7 @@ _FLOORS = {
     "learn": ("scikit-learn", "scipy", "onnx", "optuna", "matplotlib", "jinja2"),
     "train": ("torch", "torchvision", "timm", "safetensors"),
     "fetch": ("kagglehub",),
+    "umap": ("umap-learn",),
 }
 
 

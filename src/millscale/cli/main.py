@@ -2,7 +2,7 @@
 
 import typer
 
-from millscale.cli import data, demo, doctor, ensemble, evaluate, explain, export, inspect, label, train
+from millscale.cli import cluster, data, demo, doctor, ensemble, evaluate, explain, export, inspect, label, train
 
 app = typer.Typer(
     name="millscale",
@@ -19,6 +19,7 @@ app.command()(ensemble.ensemble)
 app.command()(evaluate.evaluate)
 app.command()(explain.explain)
 app.command()(export.export)
+app.command()(cluster.cluster)
 app.command()(inspect.inspect)
 app.add_typer(label.app, name="label")
 app.command()(doctor.doctor)

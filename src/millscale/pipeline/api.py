@@ -1,4 +1,4 @@
-"""Training as a notebook calls it: few arguments, the same names as the command line."""
+"""Training and grouping as a notebook calls them: few arguments, the same names as the command line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split
 from millscale.learn.recipe import Progress
+from millscale.pipeline.cluster import ClusterConfig, Clustering
+from millscale.pipeline.cluster import cluster as cluster_config
 from millscale.pipeline.config import TrainConfig
 from millscale.pipeline.run import Run
 from millscale.pipeline.summary import silent
@@ -62,3 +64,28 @@ def train(
         labels=str(labels) if labels else None,
     )
     return train_config(images, config, folder, progress=progress)
+
+
+def cluster(
+    images: Manifest,
+    *,
+    clusters: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    out: Path | str = "clusters",
+    folders: Path | str | None = None,
+    progress: Progress = silent,
+) -> Clustering:
+    """Group ``images`` by their looks, without labels, and keep the evidence in the folder ``out``.
+
+    Args:
+        images: the data set, from `millscale.read`; labels may be missing, and only score the result.
+        clusters: how many; None estimates the number, from 2 to 15.
+        options: other fields of `ClusterConfig`, such as ``{"method": "hdbscan"}``.
+        seed: of everything random.
+        out: the run's folder.
+        folders: where to copy the images, one folder a cluster; None copies none.
+        progress: called with (what, done, total).
+    """
+    config = ClusterConfig(clusters=clusters, seed=seed, **(options or {}))
+    return cluster_config(images, config, Path(out), folders=Path(folders) if folders else None, progress=progress)

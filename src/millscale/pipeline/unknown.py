@@ -1,6 +1,5 @@
 """Offer what was answered "unknown" as new classes: images sorted into folders, one for each kind."""
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from millscale.core.errors import DataError, UsageError
-from millscale.learn.openset_clusters import clusters
+from millscale.core.errors import DataError
+from millscale.learn.clusters import cluster
+from millscale.learn.embedding import embed
 from millscale.learn.recipe import Progress
+from millscale.pipeline.folders import copy_into_folders, require_empty
 from millscale.pipeline.summary import silent
 from millscale.runtime.inspector import Inspector
 
@@ -47,8 +48,7 @@ def sort_unknown(
         UsageError: ``out`` holds something, or the bundle has no classifier.
         DataError: fewer than four images, or one that cannot be decoded.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: expected a new or empty folder, found files in it. Name another with --out.")
+    require_empty(out)
     if len(images) < FEWEST:
         raise DataError(f"Expected at least {FEWEST} images to sort, found {len(images)}. Collect more first.")
     inspector = Inspector.open(bundle, tasks=("classify",))
@@ -58,15 +58,10 @@ def sort_unknown(
         novelty = inspector.inspect(path).novelty
         nearest.append(inspector.card.classes[novelty.nearest] if novelty else None)
         progress("features", done, len(images))
-    kind = clusters(np.stack(features))
-    found = []
-    for number in range(int(kind.max()) + 1):
-        rows = np.flatnonzero(kind == number).tolist()
-        folder = out / f"kind_{number + 1}"
-        folder.mkdir(parents=True)
-        for row in rows:
-            # Two folders may hold files of one name.
-            shutil.copyfile(images[row], folder / f"{row:05}_{images[row].name}")
-        usual = Counter(nearest[row] for row in rows).most_common(1)[0][0]
-        found.append(Kind(folder, tuple(images[row] for row in rows), usual))
-    return tuple(found)
+    alone = range(len(images))  # nobody looked for images that share pixels
+    kind = cluster(embed(features, alone, alone)).labels
+    rows = [np.flatnonzero(kind == number).tolist() for number in range(int(kind.max()) + 1)]
+    kinds = {f"kind_{number}": [images[row] for row in part] for number, part in enumerate(rows, 1)}
+    folders = copy_into_folders(out, kinds)
+    usual = [Counter(nearest[row] for row in part).most_common(1)[0][0] for part in rows]
+    return tuple(Kind(folders[k], tuple(kinds[k]), near) for k, near in zip(kinds, usual, strict=True))

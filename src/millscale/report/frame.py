@@ -6,7 +6,14 @@ import numpy as np
 
 from millscale.metrics.classification import Ints
 from millscale.report.figures.lettering import lettering, visible
-from millscale.report.report import AnomalyReport, AuditSummary, DetectionReport, Protocol, Report
+from millscale.report.report import (
+    AnomalyReport,
+    AuditSummary,
+    ClusterReport,
+    DetectionReport,
+    Protocol,
+    Report,
+)
 from millscale.report.thumbnails import data_address, shrink
 
 MOST_PROBLEMS = 50
@@ -14,19 +21,26 @@ Values = dict[str, object]
 
 
 def frame_values(report: Report | DetectionReport | AnomalyReport) -> Values:
-    """What the skeleton of every page names, ready to print."""
+    """What the skeleton of a page on a model names, ready to print."""
+    return {
+        **data_values(report),
+        "protocol": report.protocol,
+        "leak": leak_statement(report.protocol),
+        "mosaic": None if report.mosaic is None else data_address(shrink(report.mosaic, 1400)),
+        "stand_ins": _stand_ins(report.table.classes),
+        "resamples": report.metrics.resamples,
+    }
+
+
+def data_values(report: Report | DetectionReport | AnomalyReport | ClusterReport) -> Values:
+    """What the skeleton of every page names of the data and the run."""
     problems = report.audit.problems if report.audit else ()
     return {
         "title": visible(report.title),
-        "protocol": report.protocol,
-        "leak": leak_statement(report.protocol),
         "audit": _audit(report.audit),
         "problems": list(problems[:MOST_PROBLEMS]),
         "more_problems": max(0, len(problems) - MOST_PROBLEMS),
-        "mosaic": None if report.mosaic is None else data_address(shrink(report.mosaic, 1400)),
         "details": {visible(key): visible(value) for key, value in report.details.items()},
-        "stand_ins": _stand_ins(report.table.classes),
-        "resamples": report.metrics.resamples,
     }
 
 

@@ -15,18 +15,19 @@ from PIL import Image as Pillow
 from millscale.core.types import Image
 from millscale.report.anomaly import anomaly_contents
 from millscale.report.classification import classification_contents
+from millscale.report.clusters import clusters_contents
 from millscale.report.detection import detection_contents
 from millscale.report.figures.style import png
 from millscale.report.frame import Values
-from millscale.report.report import AnomalyReport, DetectionReport, Report
+from millscale.report.report import AnomalyReport, ClusterReport, DetectionReport, Report
 
 
-def write_report(path: Path, report: Report | DetectionReport | AnomalyReport) -> tuple[Path, ...]:
+def write_report(path: Path, report: Report | DetectionReport | AnomalyReport | ClusterReport) -> tuple[Path, ...]:
     """Write the page to ``path`` and its figures as PNG files beside it.
 
     Args:
         path: the HTML file, such as ``report.html``; the figures become ``report-errors.png`` and so on.
-        report: what to show, of a classifier, a detector or an anomaly detector.
+        report: what to show, of a classifier, a detector, an anomaly detector or clusters.
 
     Returns:
         The files written, the page first.
@@ -35,11 +36,14 @@ def write_report(path: Path, report: Report | DetectionReport | AnomalyReport) -
         template, (values, figures) = "classification.html.j2", classification_contents(report)
     elif isinstance(report, DetectionReport):
         template, (values, figures) = "detection.html.j2", detection_contents(report)
+    elif isinstance(report, ClusterReport):
+        template, (values, figures) = "clusters.html.j2", clusters_contents(report)
     else:
         template, (values, figures) = "anomaly.html.j2", anomaly_contents(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(render(template, values))
-    return (path, *_write_figures(path, figures, report.mosaic))
+    mosaic = None if isinstance(report, ClusterReport) else report.mosaic
+    return (path, *_write_figures(path, figures, mosaic))
 
 
 def render(template: str, values: Values) -> bytes:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.types import Image, Problem
+from millscale.learn.clusters import Clusters
 from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
+from millscale.metrics.clusters import ClusterScores
 from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.evaluation import ClassificationMetrics
@@ -127,3 +130,29 @@ class AnomalyReport:
     mosaic: Image | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterReport:
+    """Everything that a report on images grouped without labels shows.
+
+    Attributes:
+        clusters: the groups found, with what speaks for them.
+        place: ``(n, 2)`` where each image stands on the map, in [0, 1].
+        ids, paths, labels, groups: of each image; a label is None where unknown.
+        scores: against the labels; None where there are too few.
+        title: the page's heading.
+        audit: the data audit, or None.
+        details: run details in the order to show them.
+    """
+
+    clusters: Clusters
+    place: NDArray[np.float64]
+    ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: tuple[str | None, ...]
+    groups: tuple[str, ...]
+    scores: ClusterScores | None = None
+    title: str = "Images grouped by their looks"
+    audit: AuditSummary | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
