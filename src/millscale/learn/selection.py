@@ -24,6 +24,8 @@ MOST = 4000
 _REACH = 0.95
 _SETTLED = 0.1
 """What an image counts that the model is sure of: it may be sure and wrong."""
+_TYPICAL = 10
+"""With fewer labels a model does not know all classes yet, and what it doubts says little."""
 _FEWEST = 3
 """Of fewer images none is like another."""
 _DIMENSIONS, _NEIGHBOURS, _WHITENING = 64, 15, 0.25
@@ -102,7 +104,8 @@ def next_to_label(
 ) -> Choice:
     """`choose` over the look-alikes of these features.
 
-    Of more than ``most`` images the choice is among an even sample along their first principal component.
+    Of more than ``most`` images the choice is among an even sample along their first principal component. Doubt does
+    not count while there are fewer than ten labels.
 
     Args:
         vectors: ``(n, d)`` features.
@@ -112,12 +115,15 @@ def next_to_label(
         count: how many to choose.
         most: images that are weighed against one another.
     """
-    kept = _sample(vectors, groups, labelled, most)
+    # Two that are like each other alone reach equally far: the order of the images must not decide, nor how sums round.
+    order = np.argsort(vectors.sum(1), kind="stable")
+    kept = order[_sample(vectors[order], groups[order], labelled[order], most)]
     if len(kept) < _FEWEST:
         reaches = np.eye(len(kept), dtype=np.float32)
     else:
         reaches = influence(neighbour_graph(whitened(vectors[kept], _DIMENSIONS, _WHITENING), _NEIGHBOURS))
-    found = choose(reaches, groups[kept], labelled[kept], doubt[kept], count)
+    weight = doubt if labelled.sum() >= _TYPICAL else np.ones(len(doubt))
+    found = choose(reaches, groups[kept], labelled[kept], weight[kept], count)
     share = len(vectors) / len(kept)
     return Choice(kept[found.rows], np.rint(found.stands_for * share).astype(np.int64))
 

@@ -52,3 +52,13 @@ def test_a_handful_of_images_is_asked_one_by_one(n):
     vectors = np.eye(n, 4, dtype=np.float32)
     found = next_to_label(vectors, np.arange(n), np.zeros(n, bool), np.ones(n), 5)
     assert sorted(found.rows.tolist()) == list(range(n))
+
+
+@pytest.mark.parametrize(("labels", "same"), [(9, True), (10, False)])
+def test_doubt_counts_from_ten_labels_on(labels, same):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(80, 6)).astype(np.float32)
+    known = np.arange(80) < labels
+    doubts = (np.ones(80), rng.random(80) ** 4)
+    one, two = (next_to_label(vectors, np.arange(80), known, doubt, 8).rows.tolist() for doubt in doubts)
+    assert (one == two) is same
