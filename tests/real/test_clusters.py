@@ -8,16 +8,17 @@ import pytest
 import millscale as ms
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = pytest.mark.skipif(not DATA, reason="set MILLSCALE_DATA to the folder that holds neu-cls")
+pytestmark = [
+    pytest.mark.skipif(not DATA, reason="set MILLSCALE_DATA to the folder that holds neu-cls"),
+    pytest.mark.xdist_group("parts"),
+]
 
 
-def test_the_six_defects_of_neu_are_found_unaided(tmp_path: Path):
-    """Every fifth image, to be quick; ``python -m benchmarks clustering`` measures all."""
-    images = ms.read(Path(str(DATA)) / "neu-cls")
-    thinned = images.select(images.ids[::5])
-    found = ms.cluster(thinned, out=tmp_path)
+def test_the_six_defects_of_neu_are_found_unaided(real, tmp_path: Path):
+    """Every fourth image, to be quick; ``python -m benchmarks clustering`` measures all."""
+    found = ms.cluster(real.part("neu-cls", 4), out=tmp_path)
     assert found.clusters.count == 6
     assert found.clusters.stability > 0.9
     assert found.scores is not None
-    assert found.scores.accuracy >= 0.98
-    assert found.scores.nmi >= 0.96
+    assert found.scores.accuracy >= 0.95
+    assert found.scores.nmi >= 0.93

@@ -1,12 +1,10 @@
 """A dozen answers name six kinds of steel defect, and wrong labels come out first."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import millscale as ms
 from millscale.data.labels import with_labels
 from millscale.features.backbone import open_backbones
 from millscale.features.extract import extract
@@ -17,18 +15,16 @@ from millscale.pipeline.answers import Answers, apply
 from millscale.pipeline.labelling import questions
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = pytest.mark.skipif(
-    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
+    ),
+    pytest.mark.xdist_group("parts"),
+]
 
 
-def thinned(name: str, step: int) -> ms.Manifest:
-    images = ms.read(Path(DATA or "") / name)
-    return images.select(images.ids[::step])
-
-
-def test_a_dozen_answers_are_enough_for_neu() -> None:
-    images = thinned("neu-cls", 4)
+def test_a_dozen_answers_are_enough_for_neu(real) -> None:
+    images = real.part("neu-cls", 4)
     truth = {record.id: str(record.label) for record in images.records}
     labels: dict[str, str] = {}
     for count in (8, 4):
@@ -36,7 +32,7 @@ def test_a_dozen_answers_are_enough_for_neu() -> None:
         labels = apply(Answers({one.image: truth[one.image] for one in asked}, {}), labels).labels
     assert len(labels) == 12
     assert set(labels.values()) == set(images.classes)
-    groups = ms.check(images).groups
+    groups = real.groups(images)
     shown = {groups[image] for image in labels}
     assert len(shown) == 12
     targets = np.array([images.classes.index(labels[i]) if i in labels else -1 for i in images.ids])
@@ -47,9 +43,9 @@ def test_a_dozen_answers_are_enough_for_neu() -> None:
 
 
 @pytest.mark.parametrize(("name", "step"), [("neu-cls", 4), ("x-sdd", 3)])
-def test_flipped_labels_lead_the_ranking(name: str, step: int) -> None:
-    images = thinned(name, step)
-    images = images.with_groups(ms.check(images).groups)
+def test_flipped_labels_lead_the_ranking(real, name: str, step: int) -> None:
+    images = real.part(name, step)
+    images = images.with_groups(real.groups(images))
     rng = np.random.default_rng(0)
     wrong = rng.permutation(len(images))[: round(0.05 * len(images))]
     labels = {record.id: str(record.label) for record in images.records}

@@ -1,7 +1,6 @@
 """A guard fitted on five defects of NEU must not take the sixth for one of them, nor another metal."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +16,12 @@ from millscale.metrics.openset import accepted, auroc
 from millscale.runtime.openset import ratios
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = pytest.mark.skipif(
-    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, x-sdd and magnetic-tile"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, x-sdd and magnetic-tile"
+    ),
+    pytest.mark.xdist_group("parts"),
+]
 FOLDS = 3
 
 
@@ -28,16 +30,11 @@ def features_of(images):
     return np.concatenate([averaged(chunk, 8) for chunk in found.chunks()])
 
 
-def thinned(name, step):
-    images = ms.read(Path(DATA or "") / name)
-    return images.select(images.ids[::step])
-
-
 @pytest.fixture(scope="module")
-def neu():
-    """Every seventh image: features, targets, and folds that keep overlapping crops together."""
-    images = thinned("neu-cls", 7)
-    parts = ms.split(images, folds=FOLDS, groups=ms.check(images).groups)
+def neu(real):
+    """Every fourth image: features, targets, and folds that keep overlapping crops together."""
+    images = real.part("neu-cls", 4)
+    parts = ms.split(images, folds=FOLDS, groups=real.groups(images))
     home = {name: k for k, fold in enumerate(parts.folds) for name in fold}
     targets = np.array([images.classes.index(record.label) for record in images.records])
     return features_of(images), targets, np.array([home[name] for name in images.ids])
@@ -77,9 +74,9 @@ def test_a_class_left_out_is_told_from_the_others(neu):
     assert shares.mean() <= 0.1
 
 
-def test_other_metals_are_unknown(neu):
+def test_other_metals_are_unknown(real, neu):
     of, near = judged(*neu, 0.02)
     assert (near > 1).mean() <= 0.02
     for name, step in (("x-sdd", 45), ("magnetic-tile", 90)):
-        far = of(features_of(thinned(name, step))[:, 0])
+        far = of(features_of(real.part(name, step))[:, 0])
         assert (far > 1).mean() >= 0.9
