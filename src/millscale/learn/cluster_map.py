@@ -47,7 +47,9 @@ def plane(points: Floats, kind: str, seed: int) -> Floats:
     """
     if kind == "umap":
         near = max(2, min(_NEIGHBOURS, len(points) - 1))
-        found = _umap()(n_neighbors=near, n_components=2, init="pca", random_state=seed, n_jobs=1).fit_transform(points)
+        found = _umap()(
+            n_neighbors=near, n_components=2, min_dist=0.5, init="pca", random_state=seed, n_jobs=1
+        ).fit_transform(points)
     else:
         centred = points - points.mean(0)
         _, axes = np.linalg.eigh(centred.T @ centred)

@@ -1,5 +1,6 @@
 """Which images stand for a cluster, and where the page puts them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from millscale.learn.clusters import cluster
 from millscale.learn.embedding import Embedding, unit
-from millscale.metrics.clusters import cluster_scores
+from millscale.metrics.clusters import UNSORTED, cluster_scores
 from millscale.report.cluster_selection import choose_members, spread
+from millscale.report.clusters import clusters_contents
 from millscale.report.clusters_page import clusters_values
 from millscale.report.html import render
 from millscale.report.report import ClusterReport
@@ -62,3 +64,14 @@ def test_the_page_counts_labels_against_clusters(report):
     assert "&lt;b&gt;dent&lt;/b&gt;" in page
     assert "<b>dent</b>" not in page
     assert "image not available" in page
+
+
+def test_a_set_without_clusters_has_a_page(report):
+    alone = np.full(60, UNSORTED)
+    nothing = np.full(60, np.nan)
+    none = replace(report.clusters, labels=alone, typicality=nothing, silhouette=nothing, second=alone, evidence=())
+    values, figures = clusters_contents(
+        replace(report, clusters=replace(none, cluster_stability=np.zeros(0)), scores=None)
+    )
+    assert "60 images lie where few others do" in render("clusters.html.j2", values).decode()
+    assert set(figures) == {"map", "members"}
