@@ -182,7 +182,7 @@ def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None)
         model=model,
         steps=len(rows) // batch,
         batches=lambda epoch: _batches(setup, rows, batch, seed, epoch),
-        loss=lambda network, given: network.loss(*given),  # type: ignore[operator]
+        loss=lambda network, _, given: network.loss(*given),  # type: ignore[operator]
         score=None,
         identity=_identity(setup, rows),
     )
