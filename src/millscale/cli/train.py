@@ -21,7 +21,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="To classify: probe (no torch, the default), finetune or scratch (torch); else detect or anomaly."
+            help="To classify: probe (no torch, the default), finetune, fixmatch (few labels) or scratch (torch); to "
+            "locate: detect, or detect_semi where many images are not annotated; else anomaly."
         ),
     ] = None,
     detector: Annotated[

@@ -32,7 +32,8 @@ def train(
         images: the data set, from `millscale.read`.
         folds: a split from `millscale.split`, or how many folds to make.
         task: "classify", "detect" or "anomaly"; None reads it off the recipe, or else off the labels.
-        recipe: "probe", "finetune", "scratch", "detect" or "anomaly"; None takes the usual one of the task.
+        recipe: "probe", "finetune", "fixmatch", "scratch", "detect", "detect_semi" or "anomaly"; None takes the
+            usual one of the task.
         backbone: a frozen backbone's name or path, or several joined by ``+``; None takes the packaged one.
         options: the recipe's other options, such as ``{"views": 8}``.
         seed: of everything random.

@@ -60,7 +60,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     known = flow.usable(images, audit)
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    parts = _folds(manifest if config.split else known, config, named=flow.NAMED_SPLITS)
+    parts = _folds(known, config, named=flow.NAMED_SPLITS, unlabelled=set(manifest.ids) - set(known.ids))
     parts.save(target / "split.json")
     home = _homes(parts, known) | _unlabelled(parts, known, manifest)
     manifest = manifest.select(home)
@@ -124,24 +124,25 @@ def _unlabelled(parts: Split, known: Manifest, manifest: Manifest) -> dict[str, 
     return {name: -1 for name in manifest.ids if name not in usable and groups[name] not in aside}
 
 
-def _folds(manifest: Manifest, config: TrainConfig, *, named: bool) -> Split:
+def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, unlabelled: set[str]) -> Split:
     """New folds, or those of the given file, whose test part is set aside and never looked at.
 
-    Where ``named``, the file may hold no folds but a training part and one that it is judged on.
+    Where ``named``, the file may hold no folds but a training part and one that it is judged on. It may or may not
+    list images that are ``unlabelled``.
     """
     groups = {record.id: str(record.group) for record in manifest.records}
     if config.split is None:
         return split(manifest, folds=config.folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if named and not given.folds:
-        return _restricted(given, manifest, config.split)
+        return _restricted(given, unlabelled | set(manifest.ids), config.split)
     if not given.folds or not all(given.folds):
         raise DataError(
             f"{config.split}: expected folds with images in each, found {len(given.folds)} folds, some or all empty. "
             "Write the split anew with `millscale data split --folds 5`."
         )
     known = set(manifest.ids)
-    held = [*(name for fold in given.folds for name in fold), *given.test]
+    held = [name for part in (*given.folds, given.test) for name in part if name not in unlabelled]
     if sorted(held) != sorted(known):
         odd = sorted(set(held) ^ known) or sorted(name for name, times in Counter(held).items() if times > 1)
         raise DataError(
@@ -152,9 +153,8 @@ def _folds(manifest: Manifest, config: TrainConfig, *, named: bool) -> Split:
     return given
 
 
-def _restricted(given: Split, manifest: Manifest, file: str) -> Split:
-    """The named parts as far as their images can be used."""
-    known = set(manifest.ids)
+def _restricted(given: Split, known: set[str], file: str) -> Split:
+    """The named parts as far as their images are known."""
     train, val, test = (tuple(n for n in part if n in known) for part in (given.train, given.val, given.test))
     if not train or not (val or test):
         raise DataError(

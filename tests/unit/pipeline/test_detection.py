@@ -14,7 +14,7 @@ from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E40
 from millscale.core.types import Boxes  # noqa: E402
 from millscale.data.convert import to_pascal_voc  # noqa: E402
 from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
-from millscale.data.split import named_split  # noqa: E402
+from millscale.data.split import named_split, split  # noqa: E402
 from millscale.metrics.detection_results import read_coco_results  # noqa: E402
 from millscale.pipeline.config import TrainConfig  # noqa: E402
 from millscale.pipeline.ensemble import ensemble  # noqa: E402
@@ -140,6 +140,17 @@ def test_images_without_xml_in_a_given_test_part_are_left_alone(few, tmp_path):
     made = train(few, settings, tmp_path / "run")
     assert set(made.table.ids) == set(few.ids[:2])
     assert few.ids[2] not in made.manifest.ids
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_given_folds_may_list_images_without_xml(few, tmp_path, listed):
+    named = few if listed else few.select(record.id for record in few.records if record.boxes is not None)
+    split(named, folds=3, groups={name: name for name in few.ids}).save(tmp_path / "folds.json")
+    options = {"student_epochs": 1, "views": 1}
+    settings = config(few, recipe="detect_semi", options=options, split=str(tmp_path / "folds.json"))
+    made = train(few, settings, tmp_path / "run")
+    assert len(made.manifest) == 12
+    assert all(record.boxes is not None for record in made.manifest.select(made.table.ids).records)
 
 
 def test_images_without_xml_are_left_out_by_the_plain_recipe(few, tmp_path):
