@@ -173,6 +173,14 @@ def _summary(run: Any) -> None:
         say(line)
     say(f"  {run.metrics.groups} independent groups; {run.protocol}")
     card = run.bundle.card
+    for fold, told in run.document["trained"].get("learned", {}).items():
+        if len(told["map50"]) > 1:
+            alone, student = told["map50"][0], told["map50"][-1]
+            worse = "" if student >= alone else ": here they did harm, so use --recipe detect"
+            say(
+                f"Learned {fold}: mAP50 {alone:.1%} from {told['annotated']} annotated images alone, {student:.1%} "
+                f"with {told['without_annotation']} others{worse}"
+            )
     if card.scorer:
         limit = card.scorer.alarms
         guessed = ", beyond which scores were extrapolated" if limit.extrapolated else ""

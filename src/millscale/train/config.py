@@ -240,7 +240,7 @@ class SemiDetectorConfig(DetectorConfig):
 
     views: int = 8
     share: float = 0.8
-    firm: float = 0.25
+    firm: float = 0.1
     ignored: float = 0.4
     annotated: float = 0.33
     student_epochs: int = 20
