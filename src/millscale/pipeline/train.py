@@ -60,9 +60,8 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     known = flow.usable(images, audit)
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    parts = _folds(known, config, named=flow.NAMED_SPLITS, unlabelled=set(manifest.ids) - set(known.ids))
+    parts, home = _dealt(known, manifest, config, named=flow.NAMED_SPLITS)
     parts.save(target / "split.json")
-    home = _homes(parts, known) | _unlabelled(parts, known, manifest)
     manifest = manifest.select(home)
     task = Task(
         manifest,
@@ -110,18 +109,19 @@ def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifes
     return replace(known, records=tuple(records))
 
 
-def _homes(parts: Split, known: Manifest) -> dict[str, int]:
-    """The fold of each image whose truth is known; of named parts, 0 is judged and 1 learned from."""
-    folds, usable = parts.folds or (parts.val or parts.test, parts.train), set(known.ids)
-    return {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
+def _dealt(known: Manifest, manifest: Manifest, config: TrainConfig, *, named: bool) -> tuple[Split, dict[str, int]]:
+    """The split, and the fold of each image of ``manifest`` that has a part in it.
 
-
-def _unlabelled(parts: Split, known: Manifest, manifest: Manifest) -> dict[str, int]:
-    """Fold -1 for each image without truth, unless its group has a part in what a given split sets aside."""
+    Of named parts, 0 is judged and 1 learned from. An image that is not ``known`` gets -1, or nothing where its group
+    has a part in what a given split sets aside.
+    """
+    bare = set(manifest.ids) - set(known.ids)
+    parts = _folds(known, config, named=named, unlabelled=bare)
+    folds = parts.folds or (parts.val or parts.test, parts.train)
+    home = {name: k for k, fold in enumerate(folds) for name in fold if name not in bare}
     groups = {record.id: record.group for record in manifest.records}
-    aside = {groups[name] for name in (*parts.test, *(() if parts.folds else parts.val)) if name in groups}
-    usable = set(known.ids)
-    return {name: -1 for name in manifest.ids if name not in usable and groups[name] not in aside}
+    aside = {groups.get(name) for name in (*parts.test, *(() if parts.folds else parts.val))}
+    return parts, home | {name: -1 for name in bare if groups[name] not in aside}
 
 
 def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, unlabelled: set[str]) -> Split:
