@@ -21,8 +21,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="To classify: probe (the default), semi (few images labelled), finetune, scratch or fixmatch "
-            "(torch); else detect, detect_semi or anomaly."
+            help="To classify: probe (the default) or semi (few labels), without torch; finetune, fixmatch (few labels) or "
+            "scratch; to locate: detect, or detect_semi where many images are not annotated; else anomaly."
         ),
     ] = None,
     detector: Annotated[
@@ -191,6 +191,14 @@ def _summary(run: Any) -> None:
             "without; so the model learned from the labels alone."
         )
     card = run.bundle.card
+    for fold, told in run.document["trained"].get("learned", {}).items():
+        if len(told["map50"]) > 1:
+            alone, student = told["map50"][0], told["map50"][-1]
+            worse = "" if student >= alone else ": here they did harm, so use --recipe detect"
+            say(
+                f"Learned {fold}: mAP50 {alone:.1%} from {told['annotated']} annotated images alone, {student:.1%} "
+                f"with {told['without_annotation']} others{worse}"
+            )
     if card.scorer:
         limit = card.scorer.alarms
         guessed = ", beyond which scores were extrapolated" if limit.extrapolated else ""

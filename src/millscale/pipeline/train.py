@@ -61,9 +61,8 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     known = flow.usable(images, audit)
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    parts = _folds(manifest if config.split else known, config, named=flow.NAMED_SPLITS, few=manifest is not known)
+    parts, home = _dealt(known, manifest, config, named=flow.NAMED_SPLITS)
     parts.save(target / "split.json")
-    home = _homes(parts, known) | _unlabelled(parts, known, manifest)
     manifest = manifest.select(home)
     task = Task(
         manifest,
@@ -106,40 +105,41 @@ def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifes
     return replace(known, records=tuple(records))
 
 
-def _homes(parts: Split, known: Manifest) -> dict[str, int]:
-    """The fold of each image whose truth is known; of named parts, 0 is judged and 1 learned from."""
-    folds, usable = parts.folds or (parts.val or parts.test, parts.train), set(known.ids)
-    return {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
+def _dealt(known: Manifest, manifest: Manifest, config: TrainConfig, *, named: bool) -> tuple[Split, dict[str, int]]:
+    """The split, and the fold of each image of ``manifest`` that has a part in it.
 
-
-def _unlabelled(parts: Split, known: Manifest, manifest: Manifest) -> dict[str, int]:
-    """Fold -1 for each image without truth, unless its group has a part in what a given split sets aside."""
+    Of named parts, 0 is judged and 1 learned from. An image that is not ``known`` gets -1, or nothing where its group
+    has a part in what a given split sets aside.
+    """
+    bare = set(manifest.ids) - set(known.ids)
+    parts = _folds(known, config, named=named, unlabelled=bare)
+    folds = parts.folds or (parts.val or parts.test, parts.train)
+    home = {name: k for k, fold in enumerate(folds) for name in fold if name not in bare}
     groups = {record.id: record.group for record in manifest.records}
-    aside = {groups[name] for name in (*parts.test, *(() if parts.folds else parts.val)) if name in groups}
-    usable = set(known.ids)
-    return {name: -1 for name in manifest.ids if name not in usable and groups[name] not in aside}
+    aside = {groups.get(name) for name in (*parts.test, *(() if parts.folds else parts.val))}
+    return parts, home | {name: -1 for name in bare if groups[name] not in aside}
 
 
-def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, few: bool) -> Split:
+def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, unlabelled: set[str]) -> Split:
     """New folds, or those of the given file, whose test part is set aside and never looked at.
 
-    Where ``named``, the file may hold no folds but a training part and one that it is judged on; where ``few`` images
-    are labelled, there are no more folds than groups.
+    Where ``named``, the file may hold no folds but a training part and one that it is judged on. It may or may not
+    list images that are ``unlabelled``. Where there are such, there are no more folds than labelled groups.
     """
     groups = {record.id: str(record.group) for record in manifest.records}
     if config.split is None:
-        folds = min(config.folds, len(set(groups.values()))) if few else config.folds
+        folds = min(config.folds, len(set(groups.values()))) if unlabelled else config.folds
         return split(manifest, folds=folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if named and not given.folds:
-        return _restricted(given, manifest, config.split)
+        return _restricted(given, unlabelled | set(manifest.ids), config.split)
     if not given.folds or not all(given.folds):
         raise DataError(
             f"{config.split}: expected folds with images in each, found {len(given.folds)} folds, some or all empty. "
             "Write the split anew with `millscale data split --folds 5`."
         )
     known = set(manifest.ids)
-    held = [*(name for fold in given.folds for name in fold), *given.test]
+    held = [name for part in (*given.folds, given.test) for name in part if name not in unlabelled]
     if sorted(held) != sorted(known):
         odd = sorted(set(held) ^ known) or sorted(name for name, times in Counter(held).items() if times > 1)
         raise DataError(
@@ -150,9 +150,8 @@ def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, few: bool) -
     return given
 
 
-def _restricted(given: Split, manifest: Manifest, file: str) -> Split:
-    """The named parts as far as their images can be used."""
-    known = set(manifest.ids)
+def _restricted(given: Split, known: set[str], file: str) -> Split:
+    """The named parts as far as their images are known."""
     train, val, test = (tuple(n for n in part if n in known) for part in (given.train, given.val, given.test))
     if not train or not (val or test):
         raise DataError(

@@ -6,7 +6,7 @@ out, epochs are compared and the temperature is fitted.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -56,12 +56,22 @@ class Start:
 
 
 @dataclass(frozen=True, eq=False)
-class _Setup:
+class Lesson:
+    """What one network learns from; the fields are those of `train.loop.Job`."""
+
+    steps: int
+    batches: Callable[[int], Iterable[Any]]
+    loss: Callable[[nn.Module, nn.Module, Any], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
     """What all trainings of one call share."""
 
     task: Task
     config: ClassifierConfig
     start: Start
+    lessons: "Lessons"
     spec: NetworkSpec
     preprocess: Preprocess
     pixels: Pixels
@@ -75,10 +85,10 @@ class Fitted:
     """A trained network and what it says of every image.
 
     Attributes:
-        rows: the images it was trained on, those set aside included.
+        rows: the labelled images it was trained on, those set aside included.
         logits: ``(N, C)`` float64 before calibration.
         features: ``(N, d)`` float32.
-        temperature: fitted on the images set aside.
+        temperature: fitted on the images set aside; 1 where there are none.
     """
 
     model: Classifier
@@ -89,27 +99,41 @@ class Fitted:
     history: History
 
 
-def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trained:
+Lessons = Callable[[Setup, Classifier, Rows, Rows, int], Lesson]
+"""(setup, network, labelled rows, rows without label, seed) → what the network learns from."""
+
+
+def from_labelled(setup: Setup, _model: Classifier, learned: Rows, _bare: Rows, seed: int) -> Lesson:
+    """The usual lesson: augmented labelled images."""
+    return Lesson(
+        max(1, len(learned) // setup.config.batch),
+        lambda epoch: _batches(setup, learned, seed, epoch),
+        lambda network, _, batch: supervised_loss(setup, network(batch[0]), batch[1]),
+    )
+
+
+def train_classifier(task: Task, config: ClassifierConfig, start: Start, lessons: Lessons = from_labelled) -> Trained:
     """Judge a network on held-out folds, train the final one, and write it as a graph.
 
     Args:
         task: the labelled images with their folds.
         config: how to train.
         start: what to train.
+        lessons: what each network learns from.
 
     Raises:
         DataError: an image cannot be decoded, or there are too few groups or classes.
         ModelError: weights are missing, training diverged, or the written graph differs from the network.
         UsageError: an option that does not fit the network or the machine.
     """
-    setup = _set_up(task, config, start)
+    setup = _set_up(task, config, start, lessons)
     n, classes = len(task.manifest), len(task.manifest.classes)
     probs = np.full((n, classes), np.nan)
     found = _Nearest(setup)
     judged: list[Fitted] = []
     distances = unmeasured(n, classes)
     for fold in range(_held_out(task, config)):
-        fitted = _train(setup, np.flatnonzero(task.folds != fold), f"fold {fold}")
+        fitted = _train(setup, task.training_rows(fold), f"fold {fold}")
         rows = np.flatnonzero(task.folds == fold)
         probs[rows] = calibrated(fitted.logits[rows], fitted.temperature)
         found.add(fitted, rows[probs[rows].argmax(1) != setup.targets[rows]])
@@ -118,7 +142,7 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trai
         # Only the first can be needed again; the features of all would not fit into memory.
         judged.append(fitted if fold == 0 else replace(fitted, features=fitted.features[:0]))
     reused = config.final == "reuse"
-    trained_on = np.flatnonzero(task.folds != 0) if reused else np.arange(n)
+    trained_on = task.training_rows(0 if reused else None)
     final = judged[0] if reused else _train(setup, trained_on, "final")
     reference = calibrated(final.logits, final.temperature)
     graph = _graph(setup, final)
@@ -138,25 +162,26 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start) -> Trai
     )
 
 
-def _moments(setup: _Setup, fitted: Fitted) -> Moments:
+def _moments(setup: Setup, fitted: Fitted) -> Moments:
     """Of the features that a network gives the images it was trained on."""
     return moments_of(fitted.features[fitted.rows], setup.targets[fitted.rows], len(setup.task.manifest.classes))
 
 
-def _set_up(task: Task, config: ClassifierConfig, start: Start) -> _Setup:
+def _set_up(task: Task, config: ClassifierConfig, start: Start, lessons: Lessons) -> Setup:
     spec = network_spec(start.network)
     targets = task.targets
-    found = len(np.unique(targets))
+    known = targets[targets >= 0]
+    found = len(np.unique(known))
     if found < 2:
         raise DataError(
-            f"Expected images of at least two classes, found {found} in {len(targets)} images. "
+            f"Expected images of at least two classes, found {found} in {len(known)} images. "
             "Add images of another class."
         )
     device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
     preprocess = batch_preprocess(task.manifest, config.size)
     pixels = prepared_pixels(task.manifest, preprocess, task.folder, task.progress)
-    return _Setup(task, config, start, spec, preprocess, pixels, targets, device, dtype)
+    return Setup(task, config, start, lessons, spec, preprocess, pixels, targets, device, dtype)
 
 
 def _held_out(task: Task, config: ClassifierConfig) -> int:
@@ -166,29 +191,25 @@ def _held_out(task: Task, config: ClassifierConfig) -> int:
     return min(config.held_out_folds or count, count)
 
 
-def _train(setup: _Setup, rows: Rows, name: str) -> Fitted:
+def _train(setup: Setup, rows: Rows, name: str) -> Fitted:
     """Train one network on ``rows``, some groups of which are set aside for its validation."""
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
-    learned, validated = _set_aside(setup, rows, seed)
+    rows, bare = rows[setup.targets[rows] >= 0], rows[setup.targets[rows] < 0]
+    learned, validated = _set_aside(setup, rows, seed) if setup.config.validation else (rows, rows[:0])
     model = _started(setup, learned, seed).to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    identity = _identity(setup, learned, validated)
-    job = Job(
-        model,
-        max(1, len(learned) // setup.config.batch),
-        lambda epoch: _batches(setup, learned, seed, epoch),
-        lambda network, batch: _loss(setup, network, batch),
-        lambda network: -_validation_loss(setup, network, validated),
-        identity,
-    )
+    identity = _identity(setup, np.concatenate([learned, bare]), validated)
+    lesson = setup.lessons(setup, model, learned, bare, seed)
+    score = (lambda network: -_validation_loss(setup, network, validated)) if len(validated) else None
+    job = Job(model, lesson.steps, lesson.batches, lesson.loss, score, identity)
     checkpoint = setup.task.folder / f"{name.replace(' ', '')}-{identity[:16]}.safetensors"
     history = fit(job, _loop_config(setup, seed), checkpoint, lambda d, n: setup.task.progress(name, d, n))
     # In float32 on the processor, as the bundle will compute.
     logits, features = _judge(setup, model.cpu(), np.arange(len(setup.pixels)))
-    temperature = fit_temperature(logits[validated], setup.targets[validated])
+    temperature = fit_temperature(logits[validated], setup.targets[validated]) if len(validated) else 1.0
     return Fitted(model, rows, logits, features, temperature, history)
 
 
-def _set_aside(setup: _Setup, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+def _set_aside(setup: Setup, rows: Rows, seed: int) -> tuple[Rows, Rows]:
     """The rows to learn from and those to validate on; whole groups, classes balanced."""
     manifest, share = setup.task.manifest, setup.config.validation
     groups = {record.id: record.group or record.id for record in manifest.records}
@@ -205,7 +226,7 @@ def _set_aside(setup: _Setup, rows: Rows, seed: int) -> tuple[Rows, Rows]:
     return learned, validated
 
 
-def _started(setup: _Setup, learned: Rows, seed: int) -> Classifier:
+def _started(setup: Setup, learned: Rows, seed: int) -> Classifier:
     """The network as its training begins."""
     preprocess = setup.preprocess
     assert preprocess.size is not None  # noqa: S101 - batch_preprocess gives one
@@ -216,7 +237,7 @@ def _started(setup: _Setup, learned: Rows, seed: int) -> Classifier:
     return model
 
 
-def _fit_head(setup: _Setup, model: Classifier, learned: Rows) -> None:
+def _fit_head(setup: Setup, model: Classifier, learned: Rows) -> None:
     """Standardise the features, and start with the logistic regression of the images to learn from."""
     _, features = _judge(setup, model, learned)
     centre, spread = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
@@ -230,7 +251,7 @@ def _fit_head(setup: _Setup, model: Classifier, learned: Rows) -> None:
         model.head.bias.copy_(torch.from_numpy(np.maximum(head.bias, _LEAST_BIAS)))
 
 
-def _batches(setup: _Setup, learned: Rows, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(setup: Setup, learned: Rows, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Augmented, normalised images ``(b, 3, h, w)`` and targets ``(b, C)``, in the order of this epoch."""
     rng = np.random.default_rng((seed, epoch))
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
@@ -242,20 +263,21 @@ def _batches(setup: _Setup, learned: Rows, seed: int, epoch: int) -> Iterator[tu
         images, soft = augment(images, changes, generator), targets.float().to(setup.device)
         if setup.config.mixup:
             images, soft = mixed(images, soft, setup.config.mixup, generator)
-        yield _normalised(images, setup.preprocess), soft
+        yield normalised(images, setup.preprocess), soft
 
 
-def _normalised(images: Tensor, preprocess: Preprocess) -> Tensor:
+def normalised(images: Tensor, preprocess: Preprocess) -> Tensor:
+    """``(b, 3, h, w)`` in [0, 1] as a network takes them."""
     mean, std = (images.new_tensor(v)[:, None, None] for v in (preprocess.mean, preprocess.std))
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _loss(setup: _Setup, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    images, targets = batch
-    return functional.cross_entropy(network(images), targets, label_smoothing=setup.config.label_smoothing)
+def supervised_loss(setup: Setup, logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy to targets ``(b, C)`` or ``(b,)``, smoothed."""
+    return functional.cross_entropy(logits, targets, label_smoothing=setup.config.label_smoothing)
 
 
-def _validation_loss(setup: _Setup, network: nn.Module, validated: Rows) -> float:
+def _validation_loss(setup: Setup, network: nn.Module, validated: Rows) -> float:
     assert isinstance(network, Classifier)  # noqa: S101 - the loop hands back what it was given
     logits, _ = _judge(setup, network, validated)
     targets = torch.from_numpy(setup.targets[validated])
@@ -263,7 +285,7 @@ def _validation_loss(setup: _Setup, network: nn.Module, validated: Rows) -> floa
 
 
 @torch.no_grad()
-def _judge(setup: _Setup, model: Classifier, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _judge(setup: Setup, model: Classifier, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Logits ``(m, C)`` and features ``(m, d)`` of some images, in float32."""
     device = model.head.weight.device
     normalise, logits, features = Normalise(setup.preprocess).to(device), [], []
@@ -276,7 +298,7 @@ def _judge(setup: _Setup, model: Classifier, rows: Rows) -> tuple[NDArray[np.flo
     return torch.cat(logits).double().cpu().numpy(), torch.cat(features).cpu().numpy()
 
 
-def _loop_config(setup: _Setup, seed: int) -> LoopConfig:
+def _loop_config(setup: Setup, seed: int) -> LoopConfig:
     config = setup.config
     return LoopConfig(
         epochs=config.epochs,
@@ -291,7 +313,7 @@ def _loop_config(setup: _Setup, seed: int) -> LoopConfig:
     )
 
 
-def _identity(setup: _Setup, learned: Rows, validated: Rows) -> str:
+def _identity(setup: Setup, learned: Rows, validated: Rows) -> str:
     """A digest of the data and the options that decide one network: another one is another training.
 
     How many folds are held out is not among them: a fold is not trained again when more are asked for.
@@ -303,7 +325,7 @@ def _identity(setup: _Setup, learned: Rows, validated: Rows) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _graph(setup: _Setup, final: Fitted) -> bytes:
+def _graph(setup: Setup, final: Fitted) -> bytes:
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - batch_preprocess gives one
     return export_classifier(final.model, setup.preprocess, final.temperature, size, any_size=setup.spec.any_size)
@@ -312,7 +334,7 @@ def _graph(setup: _Setup, final: Fitted) -> bytes:
 class _Nearest:
     """Collects the nearest training images of the images that were predicted wrongly."""
 
-    def __init__(self, setup: _Setup) -> None:
+    def __init__(self, setup: Setup) -> None:
         self._manifest = setup.task.manifest
         n = len(self._manifest)
         self._index = np.full((n, NEIGHBOURS), -1, np.int64)
@@ -339,7 +361,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.maximum(length, 1e-12), np.float32)
 
 
-def _details(setup: _Setup, judged: list[Fitted], final: Fitted, parity: float) -> dict[str, Any]:
+def _details(setup: Setup, judged: list[Fitted], final: Fitted, parity: float) -> dict[str, Any]:
     return {
         "config": asdict(setup.config),
         "network": {

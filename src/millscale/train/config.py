@@ -82,9 +82,12 @@ class ClassifierConfig(_Checked):
             self._check(name, "a number above 0", lambda value: value > 0)
         for name in ("warm_up", "ema", "label_smoothing"):
             self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)
-        self._check("validation", "a number between 0 and 1", lambda share: 0 < share < 1)
+        self._check_validation()
         for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
             self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)
+
+    def _check_validation(self) -> None:
+        self._check("validation", "a number between 0 and 1", lambda share: 0 < share < 1)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,36 @@ class FinetuneConfig(ClassifierConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("frozen", "0 or more", lambda count: count >= 0)
+
+
+@dataclass(frozen=True)
+class FixmatchConfig(FinetuneConfig):
+    """Options of fine-tuning on few labels and many images without; epochs are passes over the latter.
+
+    Attributes:
+        batch: labelled images a step.
+        validation: as elsewhere; at 0 every label is learned from, the last epoch kept and nothing calibrated.
+        unlabelled: images without label a step, for each labelled one.
+        weight: of their part of the loss.
+        weak: strength of the augmentation of what the moving average sees of them.
+        strong: strength of the augmentation of what the network itself sees of them.
+    """
+
+    batch: int = 8
+    validation: float = 0.0
+    unlabelled: int = 3
+    weight: float = 1.0
+    weak: float = 0.25
+    strong: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("unlabelled", "1 or more", lambda count: count >= 1)
+        for name in ("weight", "weak", "strong"):
+            self._check(name, "0 or more", lambda value: value >= 0)
+
+    def _check_validation(self) -> None:
+        self._check("validation", "0 or more, below 1", lambda share: 0 <= share < 1)
 
 
 @dataclass(frozen=True)
@@ -206,12 +239,12 @@ class SemiDetectorConfig(DetectorConfig):
     """
 
     views: int = 8
-    share: float = 0.8
-    firm: float = 0.25
+    share: float = 1.5
+    firm: float = 0.05
     ignored: float = 0.4
-    annotated: float = 0.33
+    annotated: float = 0.5
     student_epochs: int = 20
-    student_rate: float = 1e-3
+    student_rate: float = 5e-4
     rounds: int = 1
 
     def __post_init__(self) -> None:

@@ -88,8 +88,9 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
         model, told[f"fold {fold}"] = learner(setup, fold, f"fold {fold}")
         _fill(judged, setup, model, np.flatnonzero(task.folds == fold))
         first = first or model
-    reused = first if config.final == "reuse" else None
-    final, told["final"] = (reused, told["fold 0"]) if reused else learner(setup, None, "final")
+    final = first if config.final == "reuse" else None
+    if final is None:
+        final, told["final"] = learner(setup, None, "final")
     _fill(reference, setup, final, np.flatnonzero(task.folds >= 0))
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
@@ -101,7 +102,7 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
         details=_details(setup, final, size) | ({"learned": told} if any(told.values()) else {}),
         licence_notes=f"{config.detector}: {setup.spec.licence}.",
         reference=tuple(reference),
-        trained_on=task.training_rows(0 if reused else None),
+        trained_on=task.training_rows(None if "final" in told else 0),
     )
 
 
@@ -182,7 +183,7 @@ def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None)
         model=model,
         steps=len(rows) // batch,
         batches=lambda epoch: _batches(setup, rows, batch, seed, epoch),
-        loss=lambda network, given: network.loss(*given),  # type: ignore[operator]
+        loss=lambda network, _, given: network.loss(*given),  # type: ignore[operator]
         score=None,
         identity=_identity(setup, rows),
     )

@@ -61,13 +61,14 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    filling: Any = torch.utils.deterministic  # a module with a property, which mypy does not see
+    filled = filling.fill_uninitialized_memory
     torch.use_deterministic_algorithms(mode=True, warn_only=cuda)
     # Nothing here reads memory that it has not written; filling all of it first takes a sixth of a detector's step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    filling.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
             yield
     finally:
         torch.use_deterministic_algorithms(mode=before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        filling.fill_uninitialized_memory = filled

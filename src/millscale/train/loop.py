@@ -58,7 +58,7 @@ class Job(Generic[Batch]):
         model: trained in place, on the device where it stands; parameters without gradient stay as they are.
         steps: batches in an epoch.
         batches: the ``steps`` batches of an epoch given its number, the same ones whenever it is asked.
-        loss: of the model on a batch, a scalar.
+        loss: of (model, its moving average in evaluation mode, batch), a scalar; the average may teach the model.
         score: of a model in evaluation mode on data it is not trained on, larger is better; None keeps the
             weights of the last epoch.
         identity: of the data and all else that the weights depend on besides ``LoopConfig``.
@@ -67,7 +67,7 @@ class Job(Generic[Batch]):
     model: nn.Module
     steps: int
     batches: Callable[[int], Iterable[Batch]]
-    loss: Callable[[nn.Module, Batch], Tensor]
+    loss: Callable[[nn.Module, nn.Module, Batch], Tensor]
     score: Callable[[nn.Module], float] | None
     identity: str = ""
 
@@ -96,7 +96,7 @@ def fit(
     """
     model, total = job.model, config.epochs * job.steps
     device = next(model.parameters()).device
-    average, best = copy.deepcopy(model), copy.deepcopy(model)
+    average, best = copy.deepcopy(model).eval(), copy.deepcopy(model)
     optimiser = AdamW(_parameter_groups(model, config.weight_decay), lr=config.rate)
     parts = {"model.": model, "average.": average, "best.": best}
     identity = {"loop": asdict(config), "steps": job.steps, "job": job.identity}
@@ -111,7 +111,7 @@ def fit(
                 for group in optimiser.param_groups:
                     group["lr"] = config.rate * rate_factor(step, total, config.warm_up)
                 with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-                    loss = job.loss(model, batch)
+                    loss = job.loss(model, average, batch)
                 _require_finite(loss, step, config)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -120,7 +120,6 @@ def fit(
                 _follow(average, model, config.ema, step)
                 if progress:
                     progress(step + 1, total)
-            average.eval()
             scores.append(job.score(average) if job.score else float(epoch))
             if scores[-1] > max(scores[:-1], default=-math.inf):
                 best.load_state_dict(average.state_dict())

@@ -34,7 +34,7 @@ def train_semi_detector(task: Task, config: SemiDetectorConfig) -> TrainedDetect
     """Judge on held-out folds, train the final detector, and write it as a graph; as ``train_detector``.
 
     The images without annotation (fold -1) are never judged, and none that shares a group with a fold held out has a
-    part in the detector that is judged on it. ``details`` tells how good the teacher alone is on the same images.
+    part in the detector that is judged on it. ``details`` tells the mAP50 there of the teacher and of each student.
 
     Raises:
         DataError: no image without annotation; else as ``train_detector``.
@@ -57,14 +57,15 @@ def _learn(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[st
     own = DetectorConfig(**{option.name: getattr(config, option.name) for option in fields(DetectorConfig)})
     model = train_on(replace(setup, config=own), annotated, f"{name} teacher")
     told: dict[str, Any] = {"annotated": len(annotated), "without_annotation": len(bare), "rounds": []}
-    if fold is not None:
-        told["teacher_map50"] = _map50(setup, model, np.flatnonzero(folds == fold))
+    judged = np.flatnonzero(folds == fold)
+    told["map50"] = [_map50(setup, model, judged)] if len(judged) else []
     students = replace(config, epochs=config.student_epochs, rate=config.student_rate)
     for number in range(config.rounds if len(bare) else 0):
         source, counts = _with_pseudo_boxes(setup, model, annotated, bare, f"{name} boxes {number}")
         told["rounds"].append(counts)
         mixed = np.concatenate([np.tile(annotated, _times(len(annotated), len(bare), config.annotated)), bare])
         model = train_on(replace(setup, config=students, source=source), mixed, f"{name} student {number}", model)
+        told["map50"] += [_map50(setup, model, judged)] if len(judged) else []
     return model, told
 
 

@@ -14,14 +14,14 @@ from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E40
 from millscale.core.types import Boxes  # noqa: E402
 from millscale.data.convert import to_pascal_voc  # noqa: E402
 from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
-from millscale.data.split import named_split  # noqa: E402
+from millscale.data.split import Split, named_split, split  # noqa: E402
 from millscale.metrics.detection_results import read_coco_results  # noqa: E402
 from millscale.pipeline.config import TrainConfig  # noqa: E402
 from millscale.pipeline.ensemble import ensemble  # noqa: E402
 from millscale.pipeline.evaluate import evaluate  # noqa: E402
 from millscale.pipeline.export import export  # noqa: E402
 from millscale.pipeline.tasks import detect  # noqa: E402
-from millscale.pipeline.train import train  # noqa: E402
+from millscale.pipeline.train import _dealt, train  # noqa: E402
 from millscale.runtime.bundle import open_bundle  # noqa: E402
 from millscale.runtime.inspector import Inspector  # noqa: E402
 
@@ -132,19 +132,29 @@ def test_images_without_xml_are_learned_from_and_never_judged(few, tmp_path):
     assert made.document["trained"]["learned"]["fold 0"]["without_annotation"] == 4
 
 
-def test_images_without_xml_in_a_given_test_part_are_left_alone(few, tmp_path):
-    parts = {"train": few.ids[4:], "val": few.ids[:3]}  # image 2 has no XML
-    named_split(few, parts, {name: name for name in few.ids}).save(tmp_path / "given.json")
-    options = {"student_epochs": 1, "views": 1}
-    settings = config(few, recipe="detect_semi", options=options, split=str(tmp_path / "given.json"))
-    made = train(few, settings, tmp_path / "run")
-    assert set(made.table.ids) == set(few.ids[:2])
-    assert few.ids[2] not in made.manifest.ids
+def dealt(few: Manifest, tmp_path, parts: Split) -> dict[str, int]:
+    """The folds of a given split; images 8 and 9 are of one group, all others alone."""
+    parts.save(tmp_path / "given.json")
+    groups = {name: few.ids[8] if name == few.ids[9] else name for name in few.ids}
+    manifest = few.with_groups(groups)
+    known = manifest.select(record.id for record in few.records if record.boxes is not None)
+    return _dealt(known, manifest, config(few, split=str(tmp_path / "given.json")), named=True)[1]
 
 
-def test_images_without_xml_are_left_out_by_the_plain_recipe(few, tmp_path):
-    made = train(few, config(few), tmp_path)
-    assert len(made.manifest) == 8
+def test_images_without_xml_in_or_like_a_given_test_part_are_left_alone(few, tmp_path):
+    ids = few.ids
+    parts = {"train": ids[3:8], "val": (*ids[:3], ids[9])}  # images 2, 5, 8 and 10 have no XML
+    home = dealt(few, tmp_path, named_split(few, parts, {name: name for name in ids}))
+    assert home == {ids[k]: fold for k, fold in {0: 0, 1: 0, 9: 0, 3: 1, 4: 1, 6: 1, 7: 1, 5: -1, 10: -1}.items()}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_given_folds_may_list_images_without_xml(few, tmp_path, listed):
+    named = few if listed else few.select(record.id for record in few.records if record.boxes is not None)
+    home = dealt(few, tmp_path, split(named, folds=3, groups={name: name for name in few.ids}))
+    assert set(home) == set(few.ids)
+    assert {k for k, name in enumerate(few.ids) if home[name] == -1} == {2, 5, 8, 10}
+    assert set(home.values()) == {-1, 0, 1, 2}
 
 
 def test_a_bundle_that_finds_something_else_is_refused(run):
@@ -214,7 +224,7 @@ def test_ensembles_that_make_no_sense_are_refused(run, count, weights, message):
 
 
 def test_recipes_of_another_task_are_refused(images, tmp_path):
-    with pytest.raises(UsageError, match=r"task 'classify' \(finetune, probe, scratch\), found 'detect'"):
+    with pytest.raises(UsageError, match=r"task 'classify' \(finetune, fixmatch, probe, scratch\), found 'detect'"):
         train(images, TrainConfig(images.source, task="classify", recipe="detect"), tmp_path)
     with pytest.raises(UsageError, match="task 'segment'"):
         TrainConfig(images.source, task="segment")

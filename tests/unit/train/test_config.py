@@ -1,7 +1,7 @@
 import pytest
 
 from millscale.core.errors import UsageError
-from millscale.train.config import ClassifierConfig, FinetuneConfig, ScratchConfig
+from millscale.train.config import ClassifierConfig, FinetuneConfig, FixmatchConfig, ScratchConfig, SemiDetectorConfig
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,22 @@ def test_an_option_out_of_range_is_refused_by_its_name(config, name, value):
 def test_frozen_stages_cannot_be_negative():
     with pytest.raises(UsageError, match=r"^frozen: expected 0 or more, found -1\."):
         FinetuneConfig(frozen=-1)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value"),
+    [
+        (FixmatchConfig, "validation", 1.0),
+        (FixmatchConfig, "unlabelled", 0),
+        (FixmatchConfig, "strong", -1.0),
+        (SemiDetectorConfig, "views", 9),
+        (SemiDetectorConfig, "student_epochs", 0),
+        (SemiDetectorConfig, "rounds", -1),
+        (SemiDetectorConfig, "share", 0.0),
+        (SemiDetectorConfig, "firm", 1.1),
+        (SemiDetectorConfig, "annotated", 1.0),
+    ],
+)
+def test_an_option_of_the_recipes_for_few_labels_out_of_range_is_refused(config, name, value):
+    with pytest.raises(UsageError, match=f"^{name}: expected .*, found .* Set it with --set {name}=…"):
+        config(**{name: value})

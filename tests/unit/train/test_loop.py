@@ -60,7 +60,7 @@ def score(model: nn.Module) -> float:
 
 
 def job(**changes) -> Job:
-    return replace(Job(network(), 3, batches, loss, score), **changes)
+    return replace(Job(network(), 3, batches, lambda model, _, batch: loss(model, batch), score), **changes)
 
 
 def states(model: nn.Module):
@@ -163,7 +163,8 @@ def test_training_stops_when_patience_ends_and_keeps_the_best_epoch(tmp_path, sc
 def test_the_average_follows_the_weights(tmp_path):
     model, weights, averages = nn.Linear(2, 1), [], []
 
-    def recorded(network: nn.Module, batch):
+    def recorded(network: nn.Module, average: nn.Module, batch):
+        assert not average.training
         weights.append(network.weight.detach().clone())
         return network(batch).square().mean()
 
@@ -187,7 +188,7 @@ def test_weights_decay_biases_and_frozen_parameters_do_not(tmp_path):
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(requires_grad=False)
     before = states(model)
-    no_gradient = Job(model, 1, lambda _: [None], lambda m, _: 0 * sum(p.sum() for p in m.parameters()), lambda _: 0.0)
+    no_gradient = Job(model, 1, lambda _: [None], lambda m, *_: 0 * sum(p.sum() for p in m.parameters()), lambda _: 0.0)
     fit(no_gradient, LoopConfig(epochs=1, rate=0.1, weight_decay=0.5, ema=0.0), tmp_path / "a.safetensors")
     torch.testing.assert_close(model[1].weight, before["1.weight"] * (1 - 0.1 * 0.5))
     assert torch.equal(model[1].bias, before["1.bias"])
@@ -196,7 +197,7 @@ def test_weights_decay_biases_and_frozen_parameters_do_not(tmp_path):
 
 def test_a_loss_that_is_not_finite_is_reported(tmp_path):
     with pytest.raises(ModelError, match=r"expected a finite loss, found nan at step 0 .* Lower the rate"):
-        fit(job(loss=lambda model, batch: loss(model, batch) * math.nan), CONFIG, tmp_path / "a.safetensors")
+        fit(job(loss=lambda model, _, batch: loss(model, batch) * math.nan), CONFIG, tmp_path / "a.safetensors")
 
 
 def test_a_line_is_found(tmp_path):
@@ -206,7 +207,7 @@ def test_a_line_is_found(tmp_path):
     def square(network: nn.Module, batch):
         return ((network(batch) - (3 * batch - 1)) ** 2).mean()
 
-    line = Job(model, 50, lambda _: [x] * 50, square, lambda m: -square(m, x).item())
+    line = Job(model, 50, lambda _: [x] * 50, lambda m, _, b: square(m, b), lambda m: -square(m, x).item())
     history = fit(line, LoopConfig(epochs=8, rate=0.1, weight_decay=0.0), tmp_path / "a.safetensors")
     assert history.scores[-1] > -1e-4
     assert float(model.weight.detach()) == pytest.approx(3, abs=0.02)
