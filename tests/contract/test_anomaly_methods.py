@@ -23,7 +23,9 @@ def patches(seed: int = 0, count: int = 600) -> Patches:
     basis = rng.normal(size=(3, D))
     good = rng.normal(size=(count, 3)) @ basis + 0.05 * rng.normal(size=(count, D))
     off = rng.normal(size=(count, 3)) @ basis + rng.normal(size=(count, D)) + 2
-    return Patches(*(each.astype(np.float32) for each in (good, rng.random((count, 2)), off, good[::-1])))
+    images = good.reshape(20, -1, D)
+    wholes = np.concatenate([images.mean(1), images.std(1)], axis=1)
+    return Patches(*(each.astype(np.float32) for each in (good, rng.random((count, 2)), off, good[::-1], wholes)))
 
 
 def evidence(method: str, given: Patches, vectors: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -51,7 +53,7 @@ def test_says_what_it_is(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_strange_patches_score_above_good_ones_that_it_never_saw(name: str):
     unseen = patches(seed=0, count=900)
-    given = Patches(unseen.good[:600], unseen.places[:600], unseen.drawn[:600], unseen.beside[:300])
+    given = Patches(unseen.good[:600], unseen.places[:600], unseen.drawn[:600], unseen.beside[:300], unseen.wholes[:13])
     good, strange = (evidence(name, given, part[600:]) for part in (unseen.good, unseen.drawn))
     assert np.isfinite(good).all()
     assert np.isfinite(strange).all()

@@ -230,23 +230,20 @@ def _pixels(
     """The counted pixels of good images and of those that have a mask which shows something; None without such."""
     counts = PixelCounts()
     for done, (row, one) in enumerate(zip(judged, found, strict=True), 1):
-        record = task.manifest.records[row]
-        mask = mask_of(record, good=bool(good[row]), size=one.size)
-        if mask is not None:
-            counts.add(one.map() / np.float32(limits[row]), mask, group=record.group)
+        count_pixels(counts, task.manifest.records[row], one.map() / np.float32(limits[row]), good=bool(good[row]))
         if done % 64 == 0 or done == len(judged):
             task.progress("pixels", done, len(judged))
     return counts if counts.regions else None
 
 
-def mask_of(record: ImageRecord, *, good: bool, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """``size`` bool, which pixels are defective; None for a defective image without a mask that shows it."""
-    if good:
-        return np.zeros(size, np.bool_)
-    if record.mask is None:
-        return None
-    mask = foreground(read_image(record.mask))
-    return mask if mask.shape == size and mask.any() else None
+def count_pixels(counts: PixelCounts, record: ImageRecord, levels: NDArray[np.float32], *, good: bool) -> None:
+    """Add the map ``(H, W)`` of a good image, or of a defective one that has a mask which shows something."""
+    mask = np.zeros(levels.shape, np.bool_)
+    if not good:
+        mask = foreground(read_image(record.mask)) if record.mask else mask
+        if mask.shape != levels.shape or not mask.any():
+            return
+    counts.add(levels, mask, group=record.group)
 
 
 def _details(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
@@ -38,32 +38,30 @@ class Patches:
         places: ``(n, 2)`` of each good one its row and column, as shares of the image's height and width.
         drawn: under defects drawn on good images.
         beside: of the same images, clear of the defects.
+        wholes: ``(N, 2 d)`` of each good image the mean of all its patches, then their deviation.
     """
 
     good: NDArray[np.float32]
     places: NDArray[np.float32]
     drawn: NDArray[np.float32]
     beside: NDArray[np.float32]
+    wholes: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The patches of one image, as float16."""
+    """What `Patches` has, of one image."""
 
     good: NDArray[np.float16]
     places: NDArray[np.float16]
     drawn: NDArray[np.float16]
     beside: NDArray[np.float16]
+    wholes: NDArray[np.float32]
 
 
 def joined(samples: Sequence[Sample]) -> Patches:
     """The patches of these images."""
-    return Patches(
-        *(
-            np.concatenate([getattr(s, k) for s in samples]).astype(np.float32)
-            for k in ("good", "places", "drawn", "beside")
-        )
-    )
+    return Patches(*(np.concatenate([getattr(s, k.name) for s in samples]).astype(np.float32) for k in fields(Patches)))
 
 
 def sample(
@@ -105,7 +103,8 @@ def sample(
             clear = np.flatnonzero(gaussian_filter(covered, 2.0).ravel() < _CLEAR)
             own.append(vectors[rng.permutation(under)[: _share(_DRAWN, count * copies // every)]])
             beside.append(vectors[rng.permutation(clear)[: _share(_BESIDE, count * copies // every)]])
-        return Sample(good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside))
+        whole = np.concatenate([moment(good.astype(np.float32), 0) for moment in (np.mean, np.std)])[None]
+        return Sample(good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside), whole)
 
     return in_parallel(one, count, "patches", progress)
 

@@ -105,6 +105,9 @@ def test_inspect_rejects_a_hole_and_draws_a_box_on_it(scored, millscale, tmp_pat
         left <= x < right and top <= y < bottom for left, top, right, bottom in (b["xyxy"] for b in hole["boxes"])
     )
     assert (tmp_path / "drawn/hole.boxes.png").is_file()
+    for box in hole["boxes"]:
+        left, top, right, bottom = box["xyxy"]
+        assert 0 < box["area"] <= (right - left) * (bottom - top)
 
 
 def test_the_map_has_the_size_of_the_image_and_stands_at_one_half_at_the_limit(scored):
@@ -147,6 +150,26 @@ def test_evaluate_gives_the_same_scores_as_inspect_would(scored, millscale, meta
     assert "Careful: 48 of these images were used" in done.err
     wrong = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, "--good", "god")
     assert (wrong.code, "Unknown class 'god'. Did you mean 'good'?" in wrong.err) == (2, True)
+
+
+def test_the_cheapest_limit_is_told_and_its_rate_sets_it(scored, millscale, metal, tmp_path: Path):
+    costs = ("--cost", "escape=20", "--cost", "overkill=1")
+    done = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, "--json", *costs)
+    assert done.code == 0, done.err
+    cheapest = json.loads(done.out)["cheapest"]
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        rows = [(float(row["score"]), row["defective"] == "1") for row in csv.DictReader(file)]
+
+    def cost(limit: float) -> int:
+        return sum(20 * (bad and score < limit) + (not bad and score >= limit) for score, bad in rows)
+
+    assert cost(cheapest["limit"]) == min(cost(limit) for limit, _ in [*rows, (1e9, True)])
+    rates = [Inspector.open(scored.bundle, false_alarm_rate=r).alarms for r in (cheapest["false_alarm_rate"], 0.01)]
+    assert rates[0] is not None
+    assert rates[1] is not None
+    assert rates[0].threshold / rates[1].threshold == pytest.approx(cheapest["limit"], rel=0.02)
+    told = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, *costs)
+    assert f"--false-alarm-rate {cheapest['false_alarm_rate']:g}" in told.err
 
 
 def test_no_map_of_the_size_of_its_image_is_kept(scored, tmp_path: Path):
@@ -245,6 +268,12 @@ def test_what_makes_no_sense_is_refused(scored, trained, millscale, metal):
     assert (joined.code, "found an anomaly scorer" in joined.err) == (2, True)
     explained = millscale("explain", scored.bundle, metal / "good/g0.jpg", "--out", scored.folder / "explained")
     assert (explained.code, "millscale inspect --draw" in explained.err) == (2, True)
+    for bundle, words, told in (
+        (scored.bundle, ("--unknown-classes",), "expected a classifier with a guard, found the task 'anomaly'"),
+        (trained.bundle, ("--good", "good"), "expected an anomaly bundle to be judged, found the task 'classify'"),
+    ):
+        useless = millscale("evaluate", bundle, metal, "--out", scored.folder / "evaluated", *words)
+        assert (useless.code, told in useless.err) == (2, True)
     option = millscale("train", metal, "--task", "anomaly", "--set", "method=magic")
     assert option.code == 2
     assert "patchcore" in option.err
