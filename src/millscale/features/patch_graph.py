@@ -1,7 +1,7 @@
 """One ONNX graph from pixels to patch features: one vector for every eighth pixel in both directions, of our backbones.
 
-    images (n, h, w, 3) uint8 → equal brightness → normalise → backbone(s) → the maps of stride 8 and 16, each averaged over 3 × 3,
-    the coarser one enlarged, and how near the border is → features (n, d, h', w')
+    images (n, h, w, 3) uint8 → equal brightness → normalise → backbone(s) → the maps of stride 8 and 16, each
+    averaged over 3 × 3, the coarser one enlarged, and how near the border is → features (n, d, h', w')
 
 The maps are the locally aware patch features of PatchCore (Roth et al., CVPR 2022, section 3.1).
 """

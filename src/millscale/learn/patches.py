@@ -23,8 +23,10 @@ _GOOD, _BESIDE, _DRAWN = 48_000, 32_000, 32_000
 """Patches wanted in all."""
 _MOST = 160
 """Of one image."""
-_COPIES = 1200
+COPIES = 1200
 """Copies wanted in all, at least one of each of so many images and at most 4."""
+_PASTED = 48
+"""Images of each part that others are pasted with pieces of."""
 _COVERED, _CLEAR = 0.12, 0.005
 """Of a patch, what a drawn defect must cover, and what the blurred neighbourhood of one beside it may be covered."""
 
@@ -84,8 +86,11 @@ def sample(
         progress: called with (what, done, total).
     """
     count = len(parts)
-    copies = min(4, -(-_COPIES // count)) if drawn else 0
-    every = max(1, count // _COPIES)
+    copies = min(4, -(-COPIES // count)) if drawn else 0
+    every = max(1, count // COPIES)
+    rng = np.random.default_rng(seed)
+    pasted = [rng.permutation(np.flatnonzero(parts == part))[:_PASTED] for part in range(parts.max() + 1)]
+    pieces = [[load(int(row)) for row in rows] if drawn else [] for rows in pasted]
 
     def one(row: int) -> Sample:
         rng = np.random.default_rng([seed, row])
@@ -95,8 +100,8 @@ def sample(
         centres = (np.stack(np.unravel_index(taken, sides), axis=1) + 0.5) / sides
         own, beside = [good[:0]], [good[:0]]
         for _ in range(copies if row % every == 0 else 0):
-            other = load(int(rng.choice(np.flatnonzero(parts == parts[row]))))
-            altered, mask = draw_defect(image, other, rng)
+            own_part = pieces[parts[row]]
+            altered, mask = draw_defect(image, own_part[rng.integers(len(own_part))], rng)
             vectors, places = _vectors(network, altered)
             covered = _coverage(mask, places)
             under = np.flatnonzero(covered.ravel() > _COVERED)

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from millscale.core.errors import DataError, UsageError
-from millscale.metrics.false_alarms import threshold_by_cost, threshold_for
+from millscale.metrics.false_alarms import rate_for, threshold_by_cost, threshold_for
 
 
 def test_the_threshold_is_the_conformal_quantile():

@@ -33,8 +33,9 @@ def masks_in_folders(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
 
 
 def masks_beside(content: Scan) -> dict[PurePosixPath, tuple[PurePosixPath, bool]]:
-    """Image → its mask, a lossless picture of black and white beside it with the same name, and whether it shows a
-    defect; none where each of two could be the other's.
+    """Image → its mask, a lossless picture of black and white beside it with the same name, and whether it shows any.
+
+    Where each of two could be the other's, neither is.
     """
     named: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in content.images:

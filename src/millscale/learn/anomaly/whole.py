@@ -20,7 +20,7 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """Of ``x = pooled * scale + shift``, all ``(2 d,)``, ``|x|² / rest - |x @ directions|²`` is the squared distance."""
+    """Of ``x = pooled * scale + shift``, all ``(2 d,)``, squared distance ``|x|² / rest - |x @ directions|²``."""
 
     scale: Floats
     shift: Floats
