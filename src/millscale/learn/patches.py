@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from millscale.core.types import Image
 from millscale.features.graph import Builder
@@ -25,6 +25,8 @@ _MOST = 160
 """Of one image."""
 COPIES = 1200
 """Copies wanted in all, at least one of each of so many images and at most 4."""
+NEIGHBOURHOOD = 7
+"""Patches along the side of what is around one."""
 _PASTED = 48
 """Images of each part that others are pasted with pieces of."""
 _COVERED, _CLEAR = 0.12, 0.005
@@ -40,6 +42,7 @@ class Patches:
         places: ``(n, 2)`` of each good one its row and column, as shares of the image's height and width.
         drawn: under defects drawn on good images.
         beside: of the same images, clear of the defects.
+        around: ``(n, finest(d))`` of each good one the mean of its finest features over the patches around it.
         wholes: ``(N, 2 d)`` of each good image the mean of all its patches, then their deviation.
     """
 
@@ -47,6 +50,7 @@ class Patches:
     places: NDArray[np.float32]
     drawn: NDArray[np.float32]
     beside: NDArray[np.float32]
+    around: NDArray[np.float32]
     wholes: NDArray[np.float32]
 
 
@@ -58,6 +62,7 @@ class Sample:
     places: NDArray[np.float16]
     drawn: NDArray[np.float16]
     beside: NDArray[np.float16]
+    around: NDArray[np.float16]
     wholes: NDArray[np.float32]
 
 
@@ -109,9 +114,17 @@ def sample(
             own.append(vectors[rng.permutation(under)[: _share(_DRAWN, count * copies // every)]])
             beside.append(vectors[rng.permutation(clear)[: _share(_BESIDE, count * copies // every)]])
         whole = np.concatenate([moment(good.astype(np.float32), 0) for moment in (np.mean, np.std)])[None]
-        return Sample(good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside), whole)
+        around = _around(good, sides)[taken]
+        return Sample(
+            good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside), around, whole
+        )
 
     return in_parallel(one, count, "patches", progress)
+
+
+def finest(features: int) -> int:
+    """How many of the features, from the first, are of the finest map: with our backbones about a third."""
+    return features // 3
 
 
 def in_parallel(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
@@ -129,6 +142,14 @@ def pointwise(build: Builder, features: str, weight: Floats, bias: Floats) -> st
     """``features (n, d, h, w)`` → ``(n, k, h, w)``: each vector times weight ``(d, k)`` plus bias ``(k,)``."""
     kernel = build.constant(np.ascontiguousarray(weight.T[:, :, None, None], np.float32))
     return build.op("Conv", features, kernel, build.constant(np.asarray(bias, np.float32)), kernel_shape=[1, 1])
+
+
+def _around(vectors: NDArray[np.float16], sides: tuple[int, int]) -> NDArray[np.float16]:
+    fine = vectors[:, : finest(vectors.shape[1])].astype(np.float32).reshape(*sides, -1)
+    window = (NEIGHBOURHOOD, NEIGHBOURHOOD, 1)
+    inside = uniform_filter(np.ones((*sides, 1), np.float32), window, mode="constant")
+    mean = uniform_filter(fine, window, mode="constant") / inside
+    return np.asarray(mean.reshape(len(vectors), -1), np.float16)
 
 
 def _vectors(network: Network, image: Image) -> tuple[NDArray[np.float16], tuple[int, int]]:

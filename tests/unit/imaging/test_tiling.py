@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -20,7 +22,7 @@ def test_windows_lie_inside_and_overlap_and_leave_nothing_out(tiling: Tiling, he
         length = whole[1 - axis]
         assert (spans[0][0], spans[-1][1]) == (0, length)
         assert all(end - start == min(tiling.working, length) for start, end in spans)
-        shared = [before[1] - after[0] for before, after in zip(spans, spans[1:], strict=False)]
+        shared = [before[1] - after[0] for before, after in pairwise(spans)]
         assert min(shared, default=tiling.working) >= tiling.working // 4 - STEP
         assert all(edge % STEP == 0 for span in spans for edge in span)
 
