@@ -207,6 +207,44 @@ def test_mvtec_asks_for_an_anomaly_scorer_and_its_test_part_is_judged(millscale,
     assert "the training part, 24 images" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
 
 
+def test_images_are_looked_at_in_windows(millscale, tmp_path: Path):
+    def sheet(seed: int) -> np.ndarray:
+        return np.block(
+            [[surface(10 * seed), surface(10 * seed + 1)], [surface(10 * seed + 2), surface(10 * seed + 3)]]
+        )
+
+    for k in range(24):
+        save(sheet(k), tmp_path / f"set/train/good/{k}.png")
+    for k in range(8):
+        save(sheet(100 + k), tmp_path / f"set/test/good/{k}.png")
+        pixels, mask = sheet(200 + k), np.zeros((2 * SIDE, 2 * SIDE))
+        where = spotted(3000 + k)[1]
+        pixels[SIDE // 2 : SIDE // 2 + SIDE, SIDE:][where] = 30
+        mask[SIDE // 2 : SIDE // 2 + SIDE, SIDE:] = 255 * where
+        save(pixels, tmp_path / f"set/test/hole/{k}.png")
+        save(mask, tmp_path / f"set/ground_truth/hole/{k}_mask.png")
+    words = ("--out", tmp_path / "run", "--json", *FAST, "--set", f"tile={SIDE}")
+    done = millscale("train", tmp_path / "set", *words)
+    assert done.code == 0, done.err
+    assert "ahead: about " in done.err
+    metrics = json.loads(done.out)["metrics"]
+    assert metrics["auroc"] > 0.9
+    assert metrics["pixel_auroc"] > 0.9
+    bundle = tmp_path / "run/set.millscale"
+    scorer = open_bundle(bundle).card.scorer
+    assert scorer is not None
+    assert scorer.tile == SIDE
+    large = np.tile(surface(7777), (16, 16))
+    row, column = 700, 1100
+    large[row : row + 24, column : column + 24] = 30
+    save(large, tmp_path / "large.png")
+    done = millscale("inspect", bundle, tmp_path / "large.png", "--json")
+    found = [box["xyxy"] for box in json.loads(done.out)["boxes"]]
+    assert any(x <= column + 12 < right and y <= row + 12 < bottom for x, y, right, bottom in found)
+    wrong = millscale("train", tmp_path / "set", "--out", tmp_path / "wrong", "--set", "tile=8")
+    assert (wrong.code, "tile: expected 0, for whole images, or 64 and more" in wrong.err) == (2, True)
+
+
 def test_a_folder_of_good_images_alone_is_enough(millscale, tmp_path: Path):
     for k in range(24):
         save(surface(k), tmp_path / f"plain/{k}.png")
