@@ -113,24 +113,11 @@ def classifier_graph(
     )
 
 
-def normalised(build: Builder, brightness: float | None = None, darkest: float = 1.0) -> str:
-    """``images`` as ``(n, 3, h, w)`` float32, less the mean, over the deviation.
-
-    Args:
-        build: receives the nodes.
-        brightness: mean grey level that each image is first brought to, as by a longer or shorter exposure; None leaves
-            it as it is.
-        darkest: mean below which an image is brightened no further.
-    """
+def normalised(build: Builder) -> str:
+    """``images`` as ``(n, 3, h, w)`` float32, less the mean, over the deviation."""
     scale = 1.0 / (255.0 * np.array(IMAGENET_STD, np.float32))
     shift = -np.array(IMAGENET_MEAN, np.float32) / np.array(IMAGENET_STD, np.float32)
     floats = build.op("Cast", "images", to=TensorProto.FLOAT)
-    if brightness is not None:
-        mean = build.op("ReduceMean", floats, axes=[1, 2, 3], keepdims=1)
-        exposure = build.op("Max", mean, build.constant(np.array(darkest, np.float32)))
-        wanted = build.constant(np.array(brightness, np.float32))
-        exposed = build.op("Mul", floats, build.op("Div", wanted, exposure))
-        floats = build.op("Min", exposed, build.constant(np.array(255.0, np.float32)))
     scaled = build.op("Mul", floats, build.constant(scale.astype(np.float32)))
     shifted = build.op("Add", scaled, build.constant(shift.astype(np.float32)))
     return build.op("Transpose", shifted, perm=[0, 3, 1, 2])

@@ -1,7 +1,7 @@
 """One ONNX graph from pixels to patch features: one vector for every eighth pixel in both directions, of our backbones.
 
-    images (n, h, w, 3) uint8 → equal brightness → normalise → backbone(s) → the maps of stride 8 and 16, each
-    averaged over 3 × 3, the coarser one enlarged, and how near the border is → features (n, d, h', w')
+    images (n, h, w, 3) uint8 → normalise → backbone(s) → the maps of stride 8 and 16, each averaged over 3 × 3,
+    the coarser one enlarged, and how near the border is → features (n, d, h', w')
 
 The maps are the locally aware patch features of PatchCore (Roth et al., CVPR 2022, section 3.1).
 """
@@ -15,8 +15,6 @@ from millscale.features.backbone import Backbone
 from millscale.features.graph import IMAGES, Builder, feature_maps, normalised
 
 _NEIGHBOURS = 3
-_BRIGHTNESS, _DARKEST = 118.0, 12.0
-"""Mean grey level that images are brought to: exposure varies where metal does not."""
 _REACHES = (5, 15)
 """Of the windows that tell how near the border is, in patches."""
 
@@ -31,7 +29,7 @@ def patch_graph(backbones: Sequence[Backbone]) -> bytes:
 
 def patch_features(build: Builder, backbones: Sequence[Backbone]) -> str:
     """The name of the features ``(n, d, h', w')`` of the graph's images."""
-    pixels = normalised(build, _BRIGHTNESS, _DARKEST)
+    pixels = normalised(build)
     maps = [each for backbone in backbones for each in _middle(feature_maps(build, backbone, pixels))]
     pad = _NEIGHBOURS // 2
     averaged = [
