@@ -60,7 +60,7 @@ class AnomalyConfig:
     """
 
     backbone: str = DEFAULT_BACKBONE
-    method: str = "patchcore+synthetic+gaussian+whole"
+    method: str = "patchcore+synthetic+whole"
     size: int = 256
     false_alarm_rate: float = 0.01
     bank: int = 1500
