@@ -117,7 +117,7 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     final = fit(np.ones(len(samples), np.bool_))
     task.progress("models", PARTS + 1, PARTS + 1)
     maps = _evidence(task, backbones, held, parts[viewed], load)
-    scales = [usual([each[k] for each in maps]) for k in range(len(methods))]
+    scales = [usual([one[k] for one in maps], getattr(each, "MOST", None)) for k, each in enumerate(methods)]
     graph = anomaly_graph(backbones, final, scales)
     crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess, config) for each in held]
     final_scorer = _scorer(graph, preprocess, config)

@@ -38,18 +38,22 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Usual:
-    """Mean and deviation ``(GRID, GRID)`` of a method's evidence over good images, by place."""
+    """Mean and deviation ``(GRID, GRID)`` of a method's evidence over good images, by place.
+
+    Evidence counts as at most ``most`` deviations.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    most: float | None = None
 
 
-def usual(maps: Sequence[NDArray[np.float32]]) -> Usual:
+def usual(maps: Sequence[NDArray[np.float32]], most: float | None = None) -> Usual:
     """What maps ``(h, w)`` of good images, of any sizes, are like at each place."""
     laid = np.stack([_on_grid(each) for each in maps]).astype(np.float64)
     mean = gaussian_filter(laid.mean(0), _SMOOTHING, mode="nearest")
     deviation = np.sqrt(gaussian_filter(laid.var(0), _SMOOTHING, mode="nearest"))
-    return Usual(mean, np.maximum(deviation, _LEAST_DEVIATION))
+    return Usual(mean, np.maximum(deviation, _LEAST_DEVIATION), most)
 
 
 def evidence_graph(backbones: Sequence[Backbone], evidence: Sequence[Evidence]) -> bytes:
@@ -87,7 +91,9 @@ def _fused(build: Builder, evidence: Sequence[str], scales: Sequence[Usual]) -> 
             sized_as(build, build.constant(grid[None, None].astype(np.float32)), found)
             for grid in (scale.mean, scale.deviation)
         )
-        maps.append(build.op("Div", build.op("Sub", found, mean), deviation))
+        scaled = build.op("Div", build.op("Sub", found, mean), deviation)
+        most = None if scale.most is None else build.constant(np.array(scale.most, np.float32))
+        maps.append(build.op("Min", scaled, most) if most else scaled)
     fused = build.op("Mean", *maps)
     # softplus(x) = max(x, 0) + log(1 + exp(-|x|)), which no x overflows.
     rest = build.op("Exp", build.op("Neg", build.op("Abs", fused)))

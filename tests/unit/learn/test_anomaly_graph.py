@@ -36,7 +36,7 @@ def test_evidence_scaled_afterwards_is_the_map_of_the_whole_graph(images) -> Non
     evidence = [Channel(3), Channel(200)]
     found = Network(evidence_graph(BACKBONES, evidence), "evidence", threads=1)
     maps = [found.run({"images": image[None]}, ["evidence"])[0][0] for image in images]
-    scales = [usual([each[k] for each in maps]) for k in range(2)]
+    scales = [usual([each[k] for each in maps], most) for k, most in enumerate((None, 0.5))]
     whole = Network(anomaly_graph(BACKBONES, evidence, scales), "whole", threads=1)
     after = Network(scaled_graph(scales), "scaled", threads=1)
     for image, each in zip(images, maps, strict=True):

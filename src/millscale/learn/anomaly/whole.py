@@ -13,6 +13,8 @@ from millscale.learn.patches import Floats, Patches, pointwise
 
 DESCRIPTION = "Mahalanobis distance of the mean and the deviation of all patches of the image"
 DRAWN = False
+MOST = 3.0
+"""Deviations, beyond those of good images: more would say nothing new, and hide where the image is odd."""
 _DIRECTIONS = 256
 _SHRINKAGE = 0.03
 _LEAST = 1e-6
