@@ -24,7 +24,7 @@ def patches(seed: int = 0, count: int = 600) -> Patches:
     basis = rng.normal(size=(3, D))
     good = rng.normal(size=(count, 3)) @ basis + 0.05 * rng.normal(size=(count, D))
     off = rng.normal(size=(count, 3)) @ basis + rng.normal(size=(count, D)) + 2
-    images = good.reshape(20, -1, D)
+    images = good.reshape(-1, 30, D)
     wholes = np.concatenate([images.mean(1), images.std(1)], axis=1)
     inside = uniform_filter(np.ones((count, 1)), (NEIGHBOURHOOD, 1), mode="constant")
     around = uniform_filter(good[:, : finest(D)], (NEIGHBOURHOOD, 1), mode="constant") / inside
@@ -32,10 +32,10 @@ def patches(seed: int = 0, count: int = 600) -> Patches:
     return Patches(*(each.astype(np.float32) for each in parts))
 
 
-def evidence(method: str, given: Patches, vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+def evidence(method: str, given: Patches, vectors: np.ndarray, bank: int = 50) -> np.ndarray:
     """What the method's graph says of these ``(n, d)`` vectors."""
     build = Builder()
-    fitted = plugins.load(METHODS, method).fit(given, 50, 8, seed)
+    fitted = plugins.load(METHODS, method).fit(given, bank, 8, 0)
     name = fitted.build(build, "features")
     build.nodes.append(helper.make_node("Identity", [name], ["evidence"]))
     floats = TensorProto.FLOAT
