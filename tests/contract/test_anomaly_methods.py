@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from scipy.ndimage import uniform_filter
 
 from millscale.core import plugins
 from millscale.features.graph import Builder
 from millscale.learn.anomalies import METHODS
-from millscale.learn.patches import Patches
+from millscale.learn.patches import NEIGHBOURHOOD, Patches, finest
 from millscale.runtime.backends.onnxruntime import Network
 
 NAMES = plugins.names(METHODS)
@@ -23,13 +24,18 @@ def patches(seed: int = 0, count: int = 600) -> Patches:
     basis = rng.normal(size=(3, D))
     good = rng.normal(size=(count, 3)) @ basis + 0.05 * rng.normal(size=(count, D))
     off = rng.normal(size=(count, 3)) @ basis + rng.normal(size=(count, D)) + 2
-    return Patches(*(each.astype(np.float32) for each in (good, rng.random((count, 2)), off, good[::-1])))
+    images = good.reshape(-1, 30, D)
+    wholes = np.concatenate([images.mean(1), images.std(1)], axis=1)
+    inside = uniform_filter(np.ones((count, 1)), (NEIGHBOURHOOD, 1), mode="constant")
+    around = uniform_filter(good[:, : finest(D)], (NEIGHBOURHOOD, 1), mode="constant") / inside
+    parts = (good, rng.random((count, 2)), off, good[::-1], around, wholes)
+    return Patches(*(each.astype(np.float32) for each in parts))
 
 
-def evidence(method: str, given: Patches, vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+def evidence(method: str, given: Patches, vectors: np.ndarray, bank: int = 50) -> np.ndarray:
     """What the method's graph says of these ``(n, d)`` vectors."""
     build = Builder()
-    fitted = plugins.load(METHODS, method).fit(given, 50, 8, seed)
+    fitted = plugins.load(METHODS, method).fit(given, bank, 8, 0)
     name = fitted.build(build, "features")
     build.nodes.append(helper.make_node("Identity", [name], ["evidence"]))
     floats = TensorProto.FLOAT
@@ -51,7 +57,14 @@ def test_says_what_it_is(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_strange_patches_score_above_good_ones_that_it_never_saw(name: str):
     unseen = patches(seed=0, count=900)
-    given = Patches(unseen.good[:600], unseen.places[:600], unseen.drawn[:600], unseen.beside[:300])
+    given = Patches(
+        unseen.good[:600],
+        unseen.places[:600],
+        unseen.drawn[:600],
+        unseen.beside[:300],
+        unseen.around[:600],
+        unseen.wholes[:13],
+    )
     good, strange = (evidence(name, given, part[600:]) for part in (unseen.good, unseen.drawn))
     assert np.isfinite(good).all()
     assert np.isfinite(strange).all()

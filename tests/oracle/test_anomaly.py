@@ -14,12 +14,24 @@ from millscale.runtime.anomaly import raw_score
 from millscale.runtime.backends.onnxruntime import Network
 
 
-def test_patchcore_is_the_distance_to_the_nearest_of_its_bank():
+@pytest.mark.parametrize("size", [3, 50])
+def test_patchcore_is_the_mean_distance_to_the_nearest_five_of_its_bank(size: int):
     given, asked = patches(), patches(seed=3)
-    bank = patchcore.fit(given, 50, 8, 0)
+    bank = patchcore.fit(given, size, 8, 0)
     own = asked.drawn @ bank.weight + bank.bias
-    expected = np.log(cdist(own, bank.patches).min(1) + 1e-3)
-    assert evidence("patchcore", given, asked.drawn) == pytest.approx(expected, abs=1e-3)
+    nearest = np.sort(cdist(own, bank.patches), axis=1)[:, :5]
+    found = evidence("patchcore", given, asked.drawn, bank=size)
+    assert found == pytest.approx(np.log(nearest.mean(1) + 1e-3), abs=1e-3)
+
+
+def test_the_whole_is_the_mahalanobis_distance_of_its_moments():
+    given = patches(count=1800)
+    asked = patches(seed=3).drawn[:50].astype(np.float64)
+    moments = np.concatenate([asked.mean(0), asked.std(0)])
+    mean, deviation = given.wholes.mean(0), given.wholes.std(0)
+    shrunk = 0.97 * np.cov(((given.wholes - mean) / deviation).T) + 0.03 * np.eye(24)
+    expected = np.log(mahalanobis((moments - mean) / deviation, np.zeros(24), np.linalg.inv(shrunk)) / np.sqrt(24))
+    assert evidence("whole", given, asked.astype(np.float32)) == pytest.approx(np.full(50, expected), abs=1e-3)
 
 
 def test_each_patch_of_the_coreset_is_the_farthest_from_those_before():

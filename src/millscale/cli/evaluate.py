@@ -32,14 +32,23 @@ def evaluate(
         float | None,
         typer.Option(metavar="SHARE", help="Of an anomaly bundle: share of good images that may be rejected."),
     ] = None,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=COST",
+            help="Judge a classifier at this cost instead of its own; of an anomaly bundle, tell the cheapest limit.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Judge a bundle on labelled images: numbers with intervals, pictures, report."""
     with failing_clearly():
+        from millscale.cli.train import pairs, parse_costs
         from millscale.data.read import read
         from millscale.pipeline.evaluate import evaluate as run_evaluation
         from millscale.runtime.card import Views
 
+        costs = {kind: getattr(parse_costs(cost), kind) for kind in pairs(cost, "--cost KIND=COST")}
         target = out or Path("evaluations") / f"{bundle.stem}-{directory.resolve().name}"
         images = read(directory)
         with Watch() as watch:
@@ -53,6 +62,7 @@ def evaluate(
                 skip_bad=skip_bad,
                 good_classes=good or None,
                 false_alarm_rate=false_alarm_rate,
+                costs=costs or None,
                 unknown_classes=unknown_classes,
                 progress=watch,
             )
@@ -72,6 +82,11 @@ def evaluate(
             say(f"  {key}: {value:.1%} called unknown")
         if result.unknown:
             say(f"  unknown from known: AUROC {result.unknown['unknown_auroc']:.3f}")
+        if result.cheapest:
+            say(
+                f"Cheapest on these images: {result.cheapest['limit']:.2f} × this limit, which "
+                f"--false-alarm-rate {result.cheapest['false_alarm_rate']:g} sets. Judge it on others."
+            )
         say(f"Report  {target / 'report.html'}")
 
 

@@ -3,8 +3,9 @@
 import csv
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from filecmp import cmp
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,13 +111,14 @@ def _novelty(novelty: "Novelty | None", classes: Sequence[str]) -> dict[str, Any
 
 
 def _boxes(boxes: "Boxes | None", classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Of each box its class, its score, and its place to a tenth of a pixel."""
+    """Of each box its class, its score, its place to a tenth of a pixel, and of an anomaly the pixels within it."""
     if boxes is None or boxes.score is None:
         return []
-    rows = zip(boxes.class_id, boxes.score.tolist(), boxes.xyxy.tolist(), strict=True)
+    areas = [{}] * len(boxes) if boxes.area is None else [{"area": int(area)} for area in boxes.area]
+    rows = zip(boxes.class_id, boxes.score.tolist(), boxes.xyxy.tolist(), areas, strict=True)
     return [
-        {"label": classes[label], "score": round(score, 4), "xyxy": [round(value, 1) for value in xyxy]}
-        for label, score, xyxy in rows
+        {"label": classes[label], "score": round(score, 4), "xyxy": [round(value, 1) for value in xyxy], **area}
+        for label, score, xyxy, area in rows
     ]
 
 
@@ -185,15 +187,24 @@ class _Rejects:
         self._folder, self._classes = folder, inspector.card.classes
         self._names = Counter(path.stem for path in folder.iterdir())
         self._list = folder / "unknown.csv"
+        self._copies: dict[str, list[str]] = defaultdict(list)
+        if self._list.is_file():
+            with self._list.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    self._copies[row["source"]].append(row["image"])
 
     def add(self, found: "Inspection") -> None:
-        """Copy an image that is unknown, and add it to the list; other images are left alone."""
+        """Copy an image that is unknown, and add it to the list, unless it is there already; others are left alone."""
         from millscale.runtime.decide import UNKNOWN
 
         novelty = found.prediction.novelty if found.prediction else None
         if novelty is None or found.verdict is None or found.verdict.label != UNKNOWN:
             return
+        copies = [self._folder / name for name in self._copies[str(found.path)]]
+        if any(copy.is_file() and cmp(copy, found.path, shallow=False) for copy in copies):
+            return
         name = f"{unused_name(found.path.stem, self._names)}{found.path.suffix}"
+        self._copies[str(found.path)].append(name)
         shutil.copyfile(found.path, self._folder / name)
         new = not self._list.exists()
         with self._list.open("a", newline="", encoding="utf-8") as file:

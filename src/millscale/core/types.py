@@ -28,12 +28,15 @@ class Boxes:
         score: ``(N,)`` float32 in [0, 1]; 1 for annotations.
         class_id: ``(N,)`` int64, index into the manifest's or the bundle's class names.
         difficult: ``(N,)`` bool, annotations that evaluation should ignore.
+        area: ``(N,)`` float32, pixels of the original that belong to the region that each box is drawn around; None
+            where only the box is known.
     """
 
     xyxy: NDArray[np.float32]
     class_id: NDArray[np.int64]
     score: NDArray[np.float32] | None = None
     difficult: NDArray[np.bool_] | None = None
+    area: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         xyxy = _frozen(self.xyxy, np.float32, (-1, 4))
@@ -45,6 +48,7 @@ class Boxes:
             ("class_id", _frozen(self.class_id, np.int64, (-1,))),
             ("score", _frozen(score, np.float32, (-1,))),
             ("difficult", _frozen(difficult, np.bool_, (-1,))),
+            *([] if self.area is None else [("area", _frozen(self.area, np.float32, (-1,)))]),
         ):
             if len(value) != n:
                 raise ValueError(f"Boxes.{name}: expected {n} entries like xyxy, got {len(value)}.")

@@ -45,11 +45,19 @@ def boxes_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area: int = 1
     Raises:
         DataError: not two-dimensional.
     """
+    return parts_of_mask(mask, min_area)[0]
+
+
+def parts_of_mask(
+    mask: NDArray[np.bool_] | NDArray[np.uint8], min_area: int = 1
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What `boxes_of_mask` gives, and ``(N,)`` how many pixels each part has."""
     runs = _runs_of(_plane(mask))
     parts, owner = np.unique(_components(runs), return_inverse=True)
     boxes = _extents(runs, owner, len(parts))
-    areas = np.bincount(owner, weights=runs.end - runs.start, minlength=len(parts))
-    return boxes[areas >= min_area]
+    areas = np.bincount(owner, weights=runs.end - runs.start, minlength=len(parts)).astype(np.float64)
+    kept = areas >= min_area
+    return boxes[kept], areas[kept]
 
 
 def regions_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -5,7 +5,8 @@
 | formats                       | BMP, PNG, JPEG, TIFF, WebP by content, whatever the name; others refused   |
 | empty, not an image           | refused                                                                    |
 | truncated or damaged          | refused; PNG checksums, JPEG scans and end marker are checked              |
-| more than ``max_pixels``      | refused from the header, before any pixel is decoded                       |
+| more than ``max_pixels``      | refused from the header, before any pixel is decoded; the environment      |
+|                               | variable MILLSCALE_MAX_PIXELS raises it, to ``MOST_PIXELS`` at most        |
 | animated, several pages       | refused                                                                    |
 | grey, bilevel                 | (H, W); bilevel as 0 and 255                                               |
 | colour                        | (H, W, 3) RGB; equal channels stay three                                   |
@@ -22,6 +23,7 @@
 JPEG carries no checksum: damage inside a scan that keeps its syntax legal cannot be seen by any decoder.
 """
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -35,12 +37,12 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from millscale.core.errors import DataError
+from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Image
 from millscale.imaging import completeness
 
-MAX_PIXELS = 2**26
-"""Default cap: 16 384 lines of a 4096-pixel line camera."""
+MAX_PIXELS, MOST_PIXELS = 2**26, 178_956_970
+"""Default cap, 16 384 lines of a 4096-pixel line camera; and the highest, from which Pillow sees an attack."""
 
 SUFFIXES = frozenset({".bmp", ".dib", ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp"})
 """Lower-case file name endings that are taken for images when a folder is read."""
@@ -51,6 +53,7 @@ _GREY16 = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _COLOUR = frozenset({"RGB", "YCbCr", "RGBX"})
 _ALPHA = frozenset({"LA", "RGBA", "PA"})
 _RUN_LENGTH = (1, 2)
+_CUT_UP = f"Cut it up, or set MILLSCALE_MAX_PIXELS (to {MOST_PIXELS} at most) if it comes from your own camera."
 
 # warnings.catch_warnings changes the whole process: two threads in it would restore the filters out of order.
 _WARNINGS = threading.Lock()
@@ -75,7 +78,7 @@ class ImageHeader:
     note: str = ""
 
 
-def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(path: Path | str, *, max_pixels: int | None = None) -> Image:
     """Decode the file ``path`` by the rules above.
 
     Returns:
@@ -83,11 +86,13 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image:
 
     Raises:
         DataError: the file is missing, unreadable or refused by a rule.
+        UsageError: MILLSCALE_MAX_PIXELS is no number of pixels that can be allowed.
     """
-    return decode_image(_file_bytes(Path(path), max_pixels), str(path), max_pixels=max_pixels)
+    cap = _cap(max_pixels)
+    return decode_image(_file_bytes(Path(path), cap), str(path), max_pixels=cap)
 
 
-def decode_image(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS) -> Image:
+def decode_image(data: bytes, name: str = "image", *, max_pixels: int | None = None) -> Image:
     """Decode the bytes of an image file by the rules above; ``name`` stands in the messages.
 
     Returns:
@@ -96,8 +101,9 @@ def decode_image(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXE
     Raises:
         DataError: refused by a rule.
     """
+    cap = _cap(max_pixels)
     with _failures_as_data_errors(name):
-        picture, orientation = _open(BytesIO(data), name, max_pixels)
+        picture, orientation = _open(BytesIO(data), name, cap)
         reason = completeness.damage(data)
         if reason:
             raise _truncated(name, reason)
@@ -108,16 +114,16 @@ def decode_image(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXE
         return _upright(pixels, orientation)
 
 
-def read_header(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
+def read_header(path: Path | str, *, max_pixels: int | None = None) -> ImageHeader:
     """What the file's header declares; no pixel is decoded.
 
     Raises:
         DataError: missing, not an image, or refused for what its header says.
     """
-    path = Path(path)
+    path, cap = Path(path), _cap(max_pixels)
     try:
         with path.open("rb") as file, _failures_as_data_errors(str(path)):
-            picture, orientation = _open(file, str(path), max_pixels)
+            picture, orientation = _open(file, str(path), cap)
             width, height = picture.size if orientation < 5 else picture.size[::-1]
             depth = _depth(picture)
             return ImageHeader(width, height, str(picture.format), depth, _note(picture, depth))
@@ -135,13 +141,26 @@ def read_size(path: Path | str) -> tuple[int, int]:
     return header.width, header.height
 
 
+def _cap(max_pixels: int | None) -> int:
+    """The cap that is given, or that of the environment, or the default."""
+    chosen = os.environ.get("MILLSCALE_MAX_PIXELS")
+    if max_pixels is not None or not chosen:
+        return MAX_PIXELS if max_pixels is None else max_pixels
+    if not (chosen.isascii() and chosen.isdigit() and 0 < int(chosen) <= MOST_PIXELS):
+        raise UsageError(
+            f"MILLSCALE_MAX_PIXELS: expected a number of pixels up to {MOST_PIXELS}, found '{chosen}'. "
+            "Correct it, or cut larger images up."
+        )
+    return int(chosen)
+
+
 def _file_bytes(path: Path, max_pixels: int) -> bytes:
     # 8 bytes a pixel is the largest uncompressed picture that could pass the cap.
     most = 8 * max_pixels + 2**24
     try:
         size = path.stat().st_size
         if size > most:
-            raise DataError(f"{path}: expected at most {most} bytes, found {size}. Tile it or raise max_pixels.")
+            raise DataError(f"{path}: expected at most {most} bytes, found {size}. {_CUT_UP}")
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -203,7 +222,7 @@ def _identified(file: IO[bytes], name: str, max_pixels: int) -> PIL.Image.Image:
 
 
 def _too_large(name: str, found: str, max_pixels: int) -> DataError:
-    return DataError(f"{name}: expected at most {max_pixels} pixels, found {found}. Tile it or raise max_pixels.")
+    return DataError(f"{name}: expected at most {max_pixels} pixels, found {found}. {_CUT_UP}")
 
 
 def _require_supported(picture: PIL.Image.Image, name: str) -> None:

@@ -1,5 +1,7 @@
 """Fit an anomaly scorer on good images alone, and score images that it was not fitted on. No torch."""
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,22 +17,28 @@ from millscale.data.manifest import ImageRecord
 from millscale.data.masks import foreground
 from millscale.features.backbone import DEFAULT_BACKBONE, Backbone, open_backbones
 from millscale.features.patch_graph import patch_graph
-from millscale.imaging.decode import read_image
-from millscale.imaging.preprocess import Preprocess
-from millscale.learn.anomaly_graph import Evidence, Usual, anomaly_graph, evidence_graph, usual
-from millscale.learn.patches import in_parallel, joined, sample
+from millscale.imaging.decode import read_image, read_size
+from millscale.imaging.preprocess import Geometry, Preprocess
+from millscale.imaging.tiling import STEP, Tiling, Window
+from millscale.learn.anomaly_graph import Evidence, Usual, anomaly_graph, evidence_graph, scaled_graph, usual
+from millscale.learn.patches import COPIES, in_parallel, joined, sample
 from millscale.learn.recipe import Task, TrainedAnomaly
 from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.false_alarms import threshold_for
-from millscale.runtime.anomaly import Anomaly, Scorer
+from millscale.runtime.anomaly import Anomaly, Scorer, raw_score, tiling_of
 from millscale.runtime.backends.onnxruntime import Network
+from millscale.runtime.card import LEAST_TILE
 
 METHODS = "millscale.learn.anomaly"
 PARTS, CHECKED = 3, 60
 """Held-out parts that scales and thresholds are chosen on; images scored again before a bundle is written."""
 FEWEST, FEWEST_GROUPS = 20, 3
-_REMEMBERED = 64
-"""Decoded images kept, for pasting from."""
+_REMEMBERED, _LARGE = 64, 2
+"""Views kept, of which some are needed again, and large images that views are cut out of."""
+_WINDOWS = 1600
+"""Windows wanted in all to fit on."""
+_DRAWING, _FITTING = 2.5, 3.0
+"""To draw on a copy and look at it, as a multiple of looking at it; and seconds to fit a method once."""
 _SUSPECT, _SUSPECTS = 6.0, 20
 """Robust deviations above the median from which a good image is worth a look, and how many are named: defects hide
 among good images, and raise the threshold."""
@@ -47,19 +55,24 @@ class AnomalyConfig:
         false_alarm_rate: share of good images of new groups that may be called anomalous.
         bank: most patches that PatchCore keeps; a bundle grows by ``4 * components`` bytes for each.
         components: principal components that PatchCore keeps of a patch.
+        tile: pixels of the original along the side of the overlapping windows that large images are cut into, each
+            looked at with ``size * size`` pixels; 0 takes images whole.
     """
 
     backbone: str = DEFAULT_BACKBONE
-    method: str = "patchcore+synthetic"
+    method: str = "patchcore+synthetic+whole"
     size: int = 256
     false_alarm_rate: float = 0.01
     bank: int = 1500
     components: int = 64
+    tile: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("size", 64), ("bank", 1), ("components", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name}: expected {least} or more, found {getattr(self, name)}.")
+        if self.tile and self.tile < LEAST_TILE:
+            raise UsageError(f"tile: expected 0, for whole images, or {LEAST_TILE} and more, found {self.tile}.")
         if not 0 < self.false_alarm_rate < 1:
             raise UsageError(f"false_alarm_rate: expected a number between 0 and 1, found {self.false_alarm_rate}.")
 
@@ -84,15 +97,13 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     preprocess = Preprocess("area", (config.size, config.size))
     rows = _rows(task)
     parts = task.folds % PARTS
-    load = _loader(task, preprocess)
-    samples = sample(
-        Network(patch_graph(backbones), "patch network", threads=1),
-        lambda i: load(int(rows.fitted[i])),
-        parts[rows.fitted],
-        drawn=any(method.DRAWN for method in methods),
-        seed=task.seed,
-        progress=task.progress,
-    )
+    tiling = tiling_of(preprocess, config.tile or None)
+    views = _views(task, rows.fitted, tiling)
+    load = _loader(task, views, preprocess, tiling)
+    viewed = np.array([row for row, _ in views])
+    network, drawn = Network(patch_graph(backbones), "patch network", threads=1), any(each.DRAWN for each in methods)
+    task.progress(_ahead(config, network, load(0), len(views), len(methods), drawn=drawn), 1, 1)
+    samples = sample(network, load, parts[viewed], drawn=drawn, seed=task.seed, progress=task.progress)
 
     def fit(kept: NDArray[np.bool_]) -> list[Evidence]:
         patches = joined([one for one, keep in zip(samples, kept, strict=True) if keep])
@@ -102,15 +113,19 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     held: list[list[Evidence]] = []
     for part in range(PARTS):
         task.progress("models", part, PARTS + 1)
-        held.append(fit(fitted_parts != part))
+        held.append(fit(parts[viewed] != part))
     final = fit(np.ones(len(samples), np.bool_))
     task.progress("models", PARTS + 1, PARTS + 1)
-    scales = _scales(task, backbones, held, rows.fitted, parts, load)
+    maps = _evidence(task, backbones, held, parts[viewed], load)
+    scales = [usual([one[k] for one in maps], getattr(each, "MOST", None)) for k, each in enumerate(methods)]
     graph = anomaly_graph(backbones, final, scales)
-    crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess) for each in held]
-    final_scorer = _scorer(graph, preprocess)
+    crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess, config) for each in held]
+    final_scorer = _scorer(graph, preprocess, config)
 
-    by_row = _score(task, rows.fitted, crossed, "held-out good images")
+    if tiling is None:  # what the models held out say of each image is known but for its scale
+        by_row = _scaled(task, rows.fitted, maps, scales)
+    else:
+        by_row = _score(task, rows.fitted, crossed, "held-out good images")
     raw = np.array([by_row[row].raw for row in rows.fitted])
     groups = [task.manifest.records[row].group or task.manifest.ids[row] for row in rows.fitted]
     rate = config.false_alarm_rate
@@ -144,6 +159,7 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
         licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
         reference=reference,
         trained_on=rows.fitted,
+        tile=config.tile or None,
     )
 
 
@@ -178,16 +194,50 @@ def _rows(task: Task) -> _Rows:
     return _Rows(good, fitted, tested if (~good[tested]).any() and good[tested].any() else tested[:0])
 
 
-def _loader(task: Task, preprocess: Preprocess) -> Callable[[int], Image]:
+def _views(task: Task, fitted: NDArray[np.int64], tiling: Tiling | None) -> list[tuple[int, Window | None]]:
+    """What is fitted on: rows, each with no window; or with some of its windows, at random where there are many."""
+    if tiling is None:
+        return [(int(row), None) for row in fitted]
+    rng, most = np.random.default_rng(task.seed), max(1, _WINDOWS // len(fitted))
+    views: list[tuple[int, Window | None]] = []
+    for row in fitted.tolist():
+        width, height = read_size(task.manifest.records[row].path)
+        windows = tiling.windows((height, width))
+        views += [(row, windows[k]) for k in sorted(rng.permutation(len(windows))[:most])]
+    return views
+
+
+def _loader(
+    task: Task, views: Sequence[tuple[int, Window | None]], preprocess: Preprocess, tiling: Tiling | None
+) -> Callable[[int], Image]:
+    # The windows of one image follow each other.
+    read = lru_cache(maxsize=_LARGE)(lambda row: read_image(task.manifest.records[row].path))
+
     @lru_cache(maxsize=_REMEMBERED)
-    def load(row: int) -> Image:
-        return preprocess.apply(read_image(task.manifest.records[row].path))[0]
+    def load(view: int) -> Image:
+        row, window = views[view]
+        if tiling is None or window is None:
+            return preprocess.apply(read_image(task.manifest.records[row].path))[0]
+        return tiling.cut(read(row), window)
 
     return load
 
 
-def _scorer(graph: bytes, preprocess: Preprocess) -> Scorer:
-    return Scorer(Network(graph, "anomaly network", threads=1), preprocess)
+def _ahead(config: AnomalyConfig, network: Network, image: Image, views: int, methods: int, *, drawn: bool) -> str:
+    """What the fit will take, from how long one image takes: told before it starts."""
+    network.run({"images": image[None]}, ["features"])
+    start = time.perf_counter()
+    network.run({"images": image[None]}, ["features"])
+    one = time.perf_counter() - start
+    copies = min(4 * views, COPIES) if drawn else 0
+    looked = (3 * views + _DRAWING * copies) * one / (os.cpu_count() or 1)
+    seconds = looked + (PARTS + 1) * methods * _FITTING
+    megabytes = 4e-6 * config.bank * config.components
+    return f"ahead: about {10 * round(seconds / 10 + 0.5)} s; a bank of up to {config.bank} patches, {megabytes:.1f} MB"
+
+
+def _scorer(graph: bytes, preprocess: Preprocess, config: AnomalyConfig) -> Scorer:
+    return Scorer(Network(graph, "anomaly network", threads=1), preprocess, config.tile or None)
 
 
 def _score(task: Task, rows: NDArray[np.int64], by: Sequence[Scorer], what: str) -> dict[int, Anomaly]:
@@ -201,23 +251,35 @@ def _score(task: Task, rows: NDArray[np.int64], by: Sequence[Scorer], what: str)
     return dict(zip(rows.tolist(), in_parallel(one, len(rows), what, task.progress), strict=True))
 
 
-def _scales(
+def _evidence(
     task: Task,
     backbones: Sequence[Backbone],
     held: Sequence[Sequence[Evidence]],
-    fitted: NDArray[np.int64],
     parts: NDArray[np.int64],
     load: Callable[[int], Image],
-) -> list[Usual]:
-    """What the evidence of each method is like on good images that it was not fitted on."""
+) -> list[NDArray[np.float32]]:
+    """Of each view ``(k, h, w)``, what each method says that was not fitted on its part."""
     networks = [Network(evidence_graph(backbones, each), "evidence network", threads=1) for each in held]
 
-    def one(position: int) -> NDArray[np.float32]:
-        row = int(fitted[position])
-        return np.asarray(networks[parts[row]].run({"images": load(row)[None]}, ["evidence"])[0][0])
+    def one(view: int) -> NDArray[np.float32]:
+        return np.asarray(networks[parts[view]].run({"images": load(view)[None]}, ["evidence"])[0][0])
 
-    maps = in_parallel(one, len(fitted), "held-out evidence", task.progress)
-    return [usual([each[k] for each in maps]) for k in range(len(held[0]))]
+    return in_parallel(one, len(parts), "held-out evidence", task.progress)
+
+
+def _scaled(
+    task: Task, rows: NDArray[np.int64], maps: Sequence[NDArray[np.float32]], scales: Sequence[Usual]
+) -> dict[int, Anomaly]:
+    """By row, what a scorer with this evidence of its whole image would say."""
+    network = Network(scaled_graph(scales), "scaled network", threads=1)
+    found = {}
+    for row, evidence in zip(rows.tolist(), maps, strict=True):
+        patches = np.asarray(network.run({"evidence": evidence[None]}, ["map"])[0][0])
+        width, height = read_size(task.manifest.records[row].path)
+        working = (STEP * patches.shape[0], STEP * patches.shape[1])
+        geometry = Geometry(working[1] / width, working[0] / height)
+        found[row] = Anomaly(raw_score(patches), patches, geometry, (height, width), working)
+    return found
 
 
 def _pixels(
@@ -230,23 +292,20 @@ def _pixels(
     """The counted pixels of good images and of those that have a mask which shows something; None without such."""
     counts = PixelCounts()
     for done, (row, one) in enumerate(zip(judged, found, strict=True), 1):
-        record = task.manifest.records[row]
-        mask = mask_of(record, good=bool(good[row]), size=one.size)
-        if mask is not None:
-            counts.add(one.map() / np.float32(limits[row]), mask, group=record.group)
+        count_pixels(counts, task.manifest.records[row], one.map() / np.float32(limits[row]), good=bool(good[row]))
         if done % 64 == 0 or done == len(judged):
             task.progress("pixels", done, len(judged))
     return counts if counts.regions else None
 
 
-def mask_of(record: ImageRecord, *, good: bool, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """``size`` bool, which pixels are defective; None for a defective image without a mask that shows it."""
-    if good:
-        return np.zeros(size, np.bool_)
-    if record.mask is None:
-        return None
-    mask = foreground(read_image(record.mask))
-    return mask if mask.shape == size and mask.any() else None
+def count_pixels(counts: PixelCounts, record: ImageRecord, levels: NDArray[np.float32], *, good: bool) -> None:
+    """Add the map ``(H, W)`` of a good image, or of a defective one that has a mask which shows something."""
+    mask = np.zeros(levels.shape, np.bool_)
+    if not good:
+        mask = foreground(read_image(record.mask)) if record.mask else mask
+        if mask.shape != levels.shape or not mask.any():
+            return
+    counts.add(levels, mask, group=record.group)
 
 
 def _details(

@@ -25,6 +25,7 @@ GRID = 24
 """Places along each side at which evidence is compared; images of every size are laid on the same grid."""
 _SMOOTHING = 1.0
 _LEAST_DEVIATION = 1e-3
+_MAP = helper.make_tensor_value_info("map", TensorProto.FLOAT, ["n", "h8", "w8"])
 
 
 class Evidence(Protocol):
@@ -37,18 +38,22 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Usual:
-    """Mean and deviation ``(GRID, GRID)`` of a method's evidence over good images, by place."""
+    """Mean and deviation ``(GRID, GRID)`` of a method's evidence over good images, by place.
+
+    Evidence counts as at most ``most`` deviations.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    most: float | None = None
 
 
-def usual(maps: Sequence[NDArray[np.float32]]) -> Usual:
+def usual(maps: Sequence[NDArray[np.float32]], most: float | None = None) -> Usual:
     """What maps ``(h, w)`` of good images, of any sizes, are like at each place."""
     laid = np.stack([_on_grid(each) for each in maps]).astype(np.float64)
     mean = gaussian_filter(laid.mean(0), _SMOOTHING, mode="nearest")
     deviation = np.sqrt(gaussian_filter(laid.var(0), _SMOOTHING, mode="nearest"))
-    return Usual(mean, np.maximum(deviation, _LEAST_DEVIATION))
+    return Usual(mean, np.maximum(deviation, _LEAST_DEVIATION), most)
 
 
 def evidence_graph(backbones: Sequence[Backbone], evidence: Sequence[Evidence]) -> bytes:
@@ -64,21 +69,38 @@ def anomaly_graph(backbones: Sequence[Backbone], evidence: Sequence[Evidence], s
     """The network ``images`` → ``map (n, h', w')``, 0 or more, higher is worse."""
     build = Builder()
     features = patch_features(build, backbones)
+    return _fused(build, [each.build(build, features) for each in evidence], scales).model([IMAGES], [_MAP])
+
+
+def scaled_graph(scales: Sequence[Usual]) -> bytes:
+    """What follows evidence in `anomaly_graph`: the network ``evidence (n, k, h', w')`` → ``map (n, h', w')``."""
+    build = Builder()
+    maps = [
+        build.op("Slice", "evidence", *(build.constant(np.array([i])) for i in (k, k + 1, 1)))
+        for k in range(len(scales))
+    ]
+    inputs = helper.make_tensor_value_info("evidence", TensorProto.FLOAT, ["n", len(scales), "h8", "w8"])
+    return _fused(build, maps, scales).model([inputs], [_MAP])
+
+
+def _fused(build: Builder, evidence: Sequence[str], scales: Sequence[Usual]) -> Builder:
+    """The builder, with a map made of the evidence of each method."""
     maps = []
-    for each, scale in zip(evidence, scales, strict=True):
-        found = each.build(build, features)
+    for found, scale in zip(evidence, scales, strict=True):
         mean, deviation = (
             sized_as(build, build.constant(grid[None, None].astype(np.float32)), found)
             for grid in (scale.mean, scale.deviation)
         )
-        maps.append(build.op("Div", build.op("Sub", found, mean), deviation))
+        scaled = build.op("Div", build.op("Sub", found, mean), deviation)
+        most = None if scale.most is None else build.constant(np.array(scale.most, np.float32))
+        maps.append(build.op("Min", scaled, most) if most else scaled)
     fused = build.op("Mean", *maps)
     # softplus(x) = max(x, 0) + log(1 + exp(-|x|)), which no x overflows.
     rest = build.op("Exp", build.op("Neg", build.op("Abs", fused)))
     small = build.op("Log", build.op("Add", rest, build.constant(np.array(1.0, np.float32))))
     positive = build.op("Add", build.op("Relu", fused), small)
     build.nodes.append(helper.make_node("Squeeze", [positive, build.constant(np.array([1]))], ["map"]))
-    return build.model([IMAGES], [helper.make_tensor_value_info("map", TensorProto.FLOAT, ["n", "h8", "w8"])])
+    return build
 
 
 def _on_grid(evidence: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from millscale.core.types import Image
 from millscale.features.graph import Builder
@@ -23,8 +23,12 @@ _GOOD, _BESIDE, _DRAWN = 48_000, 32_000, 32_000
 """Patches wanted in all."""
 _MOST = 160
 """Of one image."""
-_COPIES = 1200
+COPIES = 1200
 """Copies wanted in all, at least one of each of so many images and at most 4."""
+NEIGHBOURHOOD = 7
+"""Patches along the side of what is around one."""
+_PASTED = 48
+"""Images of each part that others are pasted with pieces of."""
 _COVERED, _CLEAR = 0.12, 0.005
 """Of a patch, what a drawn defect must cover, and what the blurred neighbourhood of one beside it may be covered."""
 
@@ -38,32 +42,33 @@ class Patches:
         places: ``(n, 2)`` of each good one its row and column, as shares of the image's height and width.
         drawn: under defects drawn on good images.
         beside: of the same images, clear of the defects.
+        around: ``(n, finest(d))`` of each good one the mean of its finest features over the patches around it.
+        wholes: ``(N, 2 d)`` of each good image the mean of all its patches, then their deviation.
     """
 
     good: NDArray[np.float32]
     places: NDArray[np.float32]
     drawn: NDArray[np.float32]
     beside: NDArray[np.float32]
+    around: NDArray[np.float32]
+    wholes: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The patches of one image, as float16."""
+    """What `Patches` has, of one image."""
 
     good: NDArray[np.float16]
     places: NDArray[np.float16]
     drawn: NDArray[np.float16]
     beside: NDArray[np.float16]
+    around: NDArray[np.float16]
+    wholes: NDArray[np.float32]
 
 
 def joined(samples: Sequence[Sample]) -> Patches:
     """The patches of these images."""
-    return Patches(
-        *(
-            np.concatenate([getattr(s, k) for s in samples]).astype(np.float32)
-            for k in ("good", "places", "drawn", "beside")
-        )
-    )
+    return Patches(*(np.concatenate([getattr(s, k.name) for s in samples]).astype(np.float32) for k in fields(Patches)))
 
 
 def sample(
@@ -86,8 +91,11 @@ def sample(
         progress: called with (what, done, total).
     """
     count = len(parts)
-    copies = min(4, -(-_COPIES // count)) if drawn else 0
-    every = max(1, count // _COPIES)
+    copies = min(4, -(-COPIES // count)) if drawn else 0
+    every = max(1, count // COPIES)
+    rng = np.random.default_rng(seed)
+    pasted = [rng.permutation(np.flatnonzero(parts == part))[:_PASTED] for part in range(parts.max() + 1)]
+    pieces = [[load(int(row)) for row in rows] if drawn else [] for rows in pasted]
 
     def one(row: int) -> Sample:
         rng = np.random.default_rng([seed, row])
@@ -97,17 +105,26 @@ def sample(
         centres = (np.stack(np.unravel_index(taken, sides), axis=1) + 0.5) / sides
         own, beside = [good[:0]], [good[:0]]
         for _ in range(copies if row % every == 0 else 0):
-            other = load(int(rng.choice(np.flatnonzero(parts == parts[row]))))
-            altered, mask = draw_defect(image, other, rng)
+            own_part = pieces[parts[row]]
+            altered, mask = draw_defect(image, own_part[rng.integers(len(own_part))], rng)
             vectors, places = _vectors(network, altered)
             covered = _coverage(mask, places)
             under = np.flatnonzero(covered.ravel() > _COVERED)
             clear = np.flatnonzero(gaussian_filter(covered, 2.0).ravel() < _CLEAR)
             own.append(vectors[rng.permutation(under)[: _share(_DRAWN, count * copies // every)]])
             beside.append(vectors[rng.permutation(clear)[: _share(_BESIDE, count * copies // every)]])
-        return Sample(good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside))
+        whole = np.concatenate([moment(good.astype(np.float32), 0) for moment in (np.mean, np.std)])[None]
+        around = _around(good, sides)[taken]
+        return Sample(
+            good[taken], centres.astype(np.float16), np.concatenate(own), np.concatenate(beside), around, whole
+        )
 
     return in_parallel(one, count, "patches", progress)
+
+
+def finest(features: int) -> int:
+    """How many of the features, from the first, are of the finest map: with our backbones about a third."""
+    return features // 3
 
 
 def in_parallel(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
@@ -125,6 +142,14 @@ def pointwise(build: Builder, features: str, weight: Floats, bias: Floats) -> st
     """``features (n, d, h, w)`` → ``(n, k, h, w)``: each vector times weight ``(d, k)`` plus bias ``(k,)``."""
     kernel = build.constant(np.ascontiguousarray(weight.T[:, :, None, None], np.float32))
     return build.op("Conv", features, kernel, build.constant(np.asarray(bias, np.float32)), kernel_shape=[1, 1])
+
+
+def _around(vectors: NDArray[np.float16], sides: tuple[int, int]) -> NDArray[np.float16]:
+    fine = vectors[:, : finest(vectors.shape[1])].astype(np.float32).reshape(*sides, -1)
+    window = (NEIGHBOURHOOD, NEIGHBOURHOOD, 1)
+    inside = uniform_filter(np.ones((*sides, 1), np.float32), window, mode="constant")
+    mean = uniform_filter(fine, window, mode="constant") / inside
+    return np.asarray(mean.reshape(len(vectors), -1), np.float16)
 
 
 def _vectors(network: Network, image: Image) -> tuple[NDArray[np.float16], tuple[int, int]]:

@@ -139,6 +139,7 @@ class TrainedAnomaly:
         licence_notes: the terms of what the model is made from.
         reference: ``(N,)`` raw scores that the final model gives; NaN where not computed.
         trained_on: rows of the manifest that the final model was fitted on.
+        tile: side in pixels of the original of the windows that pictures are cut into; None takes them whole.
     """
 
     parts: NDArray[np.int64]
@@ -154,3 +155,4 @@ class TrainedAnomaly:
     licence_notes: str
     reference: NDArray[np.float64]
     trained_on: NDArray[np.int64]
+    tile: int | None = None

@@ -102,6 +102,24 @@ def threshold_for(scores: ArrayLike, groups: Groups, rate: float) -> FalseAlarmT
     )
 
 
+def rate_for(scores: ArrayLike, groups: Groups, threshold: float) -> float:
+    """The rate at which :func:`threshold_for` gives this threshold, within (1e-6, 0.999), rounded up to 4 digits.
+
+    Args:
+        scores, groups: as there.
+        threshold: wanted; the one that is given is at most this.
+
+    Raises:
+        DataError: as there.
+    """
+    low, high = math.log(1e-6), math.log(0.999)
+    for _ in range(40):
+        middle = (low + high) / 2
+        above = threshold_for(scores, groups, math.exp(middle)).threshold > threshold
+        low, high = (middle, high) if above else (low, middle)
+    return float(f"{math.exp(high) * 1.0005:.3e}")
+
+
 def _checked(scores: ArrayLike, groups: Groups) -> tuple[Floats, Ints]:
     values = np.asarray(scores, np.float64)
     if values.ndim != 1 or not len(values) or not ((values >= 0) & (values < np.inf)).all():

@@ -13,12 +13,13 @@ from millscale.core.types import Prediction, Problem
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_sound
 from millscale.imaging.decode import read_size
-from millscale.learn.anomalies import mask_of
+from millscale.learn.anomalies import count_pixels
 from millscale.learn.recipe import Progress
 from millscale.metrics.anomaly import AnomalyTable
 from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.decisions import decision_rates
 from millscale.metrics.detections import DetectionTable
+from millscale.metrics.false_alarms import rate_for, threshold_by_cost
 from millscale.metrics.openset import accepted, auroc
 from millscale.metrics.predictions import PredictionTable
 from millscale.pipeline import bundling
@@ -28,9 +29,10 @@ from millscale.pipeline.summary import audit_summary, mosaic_of, silent
 from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
 from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
+from millscale.runtime.anomaly import read_normal
 from millscale.runtime.arrays import read_array
 from millscale.runtime.bundle import SEEN, Bundle, open_bundle
-from millscale.runtime.card import Views
+from millscale.runtime.card import Costs, Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
 
@@ -52,6 +54,8 @@ class Evaluation:
         report: what the page shows.
         problems: of the data, such as images that were left out.
         unknown: of classes that the bundle does not know: how well its guard tells them from the others.
+        cheapest: of an anomaly scorer, where costs were given: the ``limit`` at which errors cost least on these
+            images, in multiples of the one judged, and the ``false_alarm_rate`` that sets it.
     """
 
     task: str
@@ -63,11 +67,13 @@ class Evaluation:
     report: Report | DetectionReport | AnomalyReport
     problems: tuple[Problem, ...]
     unknown: Mapping[str, Any]
+    cheapest: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``evaluate --json`` prints."""
         counts = {"trained_on": self.trained_on, "faults": self.faults}
-        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts}
+        cheapest = {"cheapest": dict(self.cheapest)} if self.cheapest else {}
+        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts, **cheapest}
 
 
 def evaluate(
@@ -82,6 +88,7 @@ def evaluate(
     unknown_classes: bool = False,
     good_classes: Sequence[str] | None = None,
     false_alarm_rate: float | None = None,
+    costs: Mapping[str, float] | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Judge a bundle on labelled images, through the same path as ``inspect``.
@@ -99,10 +106,13 @@ def evaluate(
         good_classes: of the images an anomaly scorer is judged on, the classes that are no defect; None takes those
             with a usual name.
         false_alarm_rate: of an anomaly scorer, another than the card's.
+        costs: "escape", "overkill" and the like, each instead of the card's: a classifier is judged at them, for an
+            anomaly scorer the limit is told at which errors cost least.
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: a task that the bundle cannot do, views for a classifier, or a good class that is no class.
+        UsageError: a task that the bundle cannot do, an option that its task has no use for, or a good class that is
+            no class.
         DataError: no labelled image, or labels that the bundle does not know.
         ModelError: the bundle cannot be opened.
     """
@@ -110,11 +120,7 @@ def evaluate(
     opened = open_bundle(source)
     able = {part.task for part in opened.card.parts}
     name = task or (task_of(images) if len(able) > 1 else able.pop())
-    if views is not None and name != "detect":
-        raise UsageError(
-            f"views: expected a detector to be judged, found the task '{name}'; a classifier's views are in its graph. "
-            "Leave --views out."
-        )
+    _check_options(name, opened, views=views, good=good_classes, unknown=unknown_classes, costs=costs)
     flow = flow_of(name)
     inspector = Inspector.open(
         source,
@@ -127,23 +133,26 @@ def evaluate(
     audit = audited(images, progress)
     manifest = flow.usable(images, audit, classes=1)
     strangers = manifest.select(())
-    if unknown_classes and inspector.card.openset and name == "classify":
+    if unknown_classes:
         known = [record.id for record in manifest.records if record.label in inspector.card.classes]
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
     if name != "anomaly":
         _check_labels(manifest, inspector.card.classes)
     maps = _Maps(bundling.good_classes(manifest, good_classes)) if name == "anomaly" else None
-    found = _inspect(inspector, manifest.records, progress, maps)
+    cost = inspector.card.costs.model_copy(update=dict(costs)) if costs else None
+    found = _inspect(inspector, manifest.records, progress, maps, cost if name == "classify" else None)
     seen = _seen(opened, manifest)
     table: Table
     metrics: Metrics
     rates: dict[str, Any] = {}
+    cheapest = None
     if name == "detect":
         table = _boxes_table(manifest.with_classes(inspector.card.classes), found)
         metrics = table.evaluate(thresholds=inspector.card.thresholds)
     elif maps is not None:
         table = _scores_table(manifest, maps, found)
         metrics = table.evaluate(threshold=1.0)
+        cheapest = _cheapest(table, opened, inspector, cost) if cost else None
     else:
         table = _table(manifest, inspector.card.classes, found)
         metrics, rates = table.evaluate(), _rates(inspector, manifest, found)
@@ -158,7 +167,7 @@ def evaluate(
         {"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
     )
     faults = sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
-    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems, unknown)
+    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems, unknown, cheapest)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -166,6 +175,47 @@ def evaluate(
         write_json(target / "evaluation.json", result.to_json())
         flow.save_predictions(target, table)
     return result
+
+
+def _check_options(
+    task: str,
+    bundle: Bundle,
+    *,
+    views: Views | None,
+    good: Sequence[str] | None,
+    unknown: bool,
+    costs: Mapping[str, float] | None,
+) -> None:
+    """Refuse what would change nothing."""
+    name = bundle.card.name
+    if views is not None and task != "detect":
+        raise UsageError(
+            f"views: expected a detector to be judged, found the task '{task}'; a classifier's views are in its graph. "
+            "Leave --views out."
+        )
+    if good is not None and task != "anomaly":
+        raise UsageError(
+            f"good: expected an anomaly bundle to be judged, found the task '{task}'; the card of '{name}' says which "
+            "of its classes are good. Leave --good out."
+        )
+    if unknown and not (task == "classify" and bundle.card.openset):
+        raise UsageError(
+            f"unknown_classes: expected a classifier with a guard, found the task '{task}'"
+            f"{' and a bundle without one' if task == 'classify' else ''}. Leave --unknown-classes out."
+        )
+    if costs and task == "detect":
+        raise UsageError(
+            f"costs: expected a classifier or an anomaly bundle, found the task '{task}', where the thresholds of the "
+            "card decide. Leave --cost out."
+        )
+
+
+def _cheapest(table: AnomalyTable, bundle: Bundle, inspector: Inspector, costs: Costs) -> dict[str, float]:
+    """The limit at which errors cost least on these images, and the false-alarm rate that gives it."""
+    limit = threshold_by_cost(table.scores, table.defective, table.groups, costs.escape, costs.overkill)
+    normal = read_normal(bundle.members)
+    judged = inspector.alarms.threshold if inspector.alarms else 1.0
+    return {"limit": limit, "false_alarm_rate": rate_for(normal[:, 0], normal[:, 1], limit * judged)}
 
 
 def _rates(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> dict[str, Any]:
@@ -212,9 +262,7 @@ class _Maps:
         """Count an image's map; the prediction without it, for maps of many images would fill the memory."""
         assert prediction.anomaly_map is not None  # noqa: S101 - every scorer gives one
         levels = (prediction.anomaly_map / np.maximum(1 - prediction.anomaly_map, 1e-6)).astype(np.float32)
-        mask = mask_of(record, good=record.label in self.good, size=levels.shape)
-        if mask is not None:
-            self.pixels.add(levels, mask, group=record.group)
+        count_pixels(self.pixels, record, levels, good=record.label in self.good)
         step = max(1, max(levels.shape) // _MAP_SIDE)
         self.small[record.id] = levels[step // 2 :: step, step // 2 :: step].copy()
         return replace(prediction, anomaly_map=None)
@@ -262,10 +310,14 @@ def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
 
 
 def _inspect(
-    inspector: Inspector, records: tuple[ImageRecord, ...], progress: Progress, maps: _Maps | None = None
+    inspector: Inspector,
+    records: tuple[ImageRecord, ...],
+    progress: Progress,
+    maps: _Maps | None = None,
+    costs: Costs | None = None,
 ) -> list[Inspection]:
     found: list[Inspection] = []
-    for entry in inspector.inspect_files((record.path for record in records), maps=maps is not None):
+    for entry in inspector.inspect_files((record.path for record in records), costs=costs, maps=maps is not None):
         if entry.error:
             raise entry.error
         kept = entry.prediction

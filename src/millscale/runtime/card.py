@@ -14,6 +14,8 @@ from millscale.imaging.quality import SENSORS
 SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
+LEAST_TILE = 64
+"""Pixels; smaller windows show too little, and of one picture there would be too many."""
 _MOST_PARTS = 9
 """A classifier and eight detectors."""
 
@@ -66,6 +68,8 @@ class Part(_Strict):
         preprocess: of a detector or an anomaly scorer, which have their own; a classifier takes the card's.
         detection: of a detector.
         alarms: of an anomaly scorer.
+        tile: of an anomaly scorer, pixels of the original along the side of the windows that pictures are cut into;
+            None takes them whole.
     """
 
     task: Task
@@ -73,6 +77,7 @@ class Part(_Strict):
     preprocess: dict[str, Any] | None = None
     detection: Detection | None = None
     alarms: Alarms | None = None
+    tile: Annotated[int, Field(ge=LEAST_TILE, le=2 * _LONGEST_SIDE)] | None = None
 
     @field_validator("preprocess")
     @classmethod
@@ -86,6 +91,8 @@ class Part(_Strict):
         wanted = own.get(self.task, set())
         if found != wanted:
             raise ValueError(f"expected {_listed(wanted)} with task '{self.task}', found {_listed(found)}")
+        if self.tile is not None and self.task != "anomaly":
+            raise ValueError(f"expected no tile with task '{self.task}'")
         return self
 
 

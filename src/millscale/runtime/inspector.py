@@ -97,7 +97,7 @@ class Inspector:
             if part.task == "classify":
                 self._classifier = Classifier(network, Preprocess.from_json(card.preprocess or {}), len(card.classes))
             elif part.task == "anomaly":
-                self._scorer = Scorer(network, Preprocess.from_json(part.preprocess or {}))
+                self._scorer = Scorer(network, Preprocess.from_json(part.preprocess or {}), part.tile)
             else:
                 self._locators[part.file] = locator_of(_seeing(part, views), network, len(card.classes))
         self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
@@ -167,7 +167,8 @@ class Inspector:
             if not maps:
                 return Prediction(score, boxes=regions)
             whole = found.map()
-            return Prediction(score, boxes=regions, anomaly_map=whole / (whole + np.float32(limit)))
+            beyond = whole + np.float32(limit)
+            return Prediction(score, boxes=regions, anomaly_map=np.divide(whole, beyond, out=beyond))
         boxes = self._locate(pixels)
         if self._classifier is not None:
             probs, features = self._classifier.classify(pixels)

@@ -105,6 +105,9 @@ def test_inspect_rejects_a_hole_and_draws_a_box_on_it(scored, millscale, tmp_pat
         left <= x < right and top <= y < bottom for left, top, right, bottom in (b["xyxy"] for b in hole["boxes"])
     )
     assert (tmp_path / "drawn/hole.boxes.png").is_file()
+    for box in hole["boxes"]:
+        left, top, right, bottom = box["xyxy"]
+        assert 0 < box["area"] <= (right - left) * (bottom - top)
 
 
 def test_the_map_has_the_size_of_the_image_and_stands_at_one_half_at_the_limit(scored):
@@ -149,6 +152,26 @@ def test_evaluate_gives_the_same_scores_as_inspect_would(scored, millscale, meta
     assert (wrong.code, "Unknown class 'god'. Did you mean 'good'?" in wrong.err) == (2, True)
 
 
+def test_the_cheapest_limit_is_told_and_its_rate_sets_it(scored, millscale, metal, tmp_path: Path):
+    costs = ("--cost", "escape=20", "--cost", "overkill=1")
+    done = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, "--json", *costs)
+    assert done.code == 0, done.err
+    cheapest = json.loads(done.out)["cheapest"]
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        rows = [(float(row["score"]), row["defective"] == "1") for row in csv.DictReader(file)]
+
+    def cost(limit: float) -> int:
+        return sum(20 * (bad and score < limit) + (not bad and score >= limit) for score, bad in rows)
+
+    assert cost(cheapest["limit"]) == min(cost(limit) for limit, _ in [*rows, (1e9, True)])
+    rates = [Inspector.open(scored.bundle, false_alarm_rate=r).alarms for r in (cheapest["false_alarm_rate"], 0.01)]
+    assert rates[0] is not None
+    assert rates[1] is not None
+    assert rates[0].threshold / rates[1].threshold == pytest.approx(cheapest["limit"], rel=0.02)
+    told = millscale("evaluate", scored.bundle, metal, "--out", tmp_path, *costs)
+    assert f"--false-alarm-rate {cheapest['false_alarm_rate']:g}" in told.err
+
+
 def test_no_map_of_the_size_of_its_image_is_kept(scored, tmp_path: Path):
     for k in range(3):
         save(surface(k).repeat(9, 0).repeat(9, 1), tmp_path / f"set/good/{k}.png")
@@ -182,6 +205,44 @@ def test_mvtec_asks_for_an_anomaly_scorer_and_its_test_part_is_judged(millscale,
     protocol = open_bundle(tmp_path / "run/set.millscale").card.protocol
     assert protocol.startswith("a given training part and test part, 1 of 13 judged images share pixels")
     assert "the training part, 24 images" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
+
+
+def test_images_are_looked_at_in_windows(millscale, tmp_path: Path):
+    def sheet(seed: int) -> np.ndarray:
+        return np.block(
+            [[surface(10 * seed), surface(10 * seed + 1)], [surface(10 * seed + 2), surface(10 * seed + 3)]]
+        )
+
+    for k in range(24):
+        save(sheet(k), tmp_path / f"set/train/good/{k}.png")
+    for k in range(8):
+        save(sheet(100 + k), tmp_path / f"set/test/good/{k}.png")
+        pixels, mask = sheet(200 + k), np.zeros((2 * SIDE, 2 * SIDE))
+        where = spotted(3000 + k)[1]
+        pixels[SIDE // 2 : SIDE // 2 + SIDE, SIDE:][where] = 30
+        mask[SIDE // 2 : SIDE // 2 + SIDE, SIDE:] = 255 * where
+        save(pixels, tmp_path / f"set/test/hole/{k}.png")
+        save(mask, tmp_path / f"set/ground_truth/hole/{k}_mask.png")
+    words = ("--out", tmp_path / "run", "--json", *FAST, "--set", f"tile={SIDE}")
+    done = millscale("train", tmp_path / "set", *words)
+    assert done.code == 0, done.err
+    assert "ahead: about " in done.err
+    metrics = json.loads(done.out)["metrics"]
+    assert metrics["auroc"] > 0.9
+    assert metrics["pixel_auroc"] > 0.9
+    bundle = tmp_path / "run/set.millscale"
+    scorer = open_bundle(bundle).card.scorer
+    assert scorer is not None
+    assert scorer.tile == SIDE
+    large = np.tile(surface(7777), (16, 16))
+    row, column = 700, 1100
+    large[row : row + 24, column : column + 24] = 30
+    save(large, tmp_path / "large.png")
+    done = millscale("inspect", bundle, tmp_path / "large.png", "--json")
+    found = [box["xyxy"] for box in json.loads(done.out)["boxes"]]
+    assert any(x <= column + 12 < right and y <= row + 12 < bottom for x, y, right, bottom in found)
+    wrong = millscale("train", tmp_path / "set", "--out", tmp_path / "wrong", "--set", "tile=8")
+    assert (wrong.code, "tile: expected 0, for whole images, or 64 and more" in wrong.err) == (2, True)
 
 
 def test_a_folder_of_good_images_alone_is_enough(millscale, tmp_path: Path):
@@ -245,6 +306,12 @@ def test_what_makes_no_sense_is_refused(scored, trained, millscale, metal):
     assert (joined.code, "found an anomaly scorer" in joined.err) == (2, True)
     explained = millscale("explain", scored.bundle, metal / "good/g0.jpg", "--out", scored.folder / "explained")
     assert (explained.code, "millscale inspect --draw" in explained.err) == (2, True)
+    for bundle, words, told in (
+        (scored.bundle, ("--unknown-classes",), "expected a classifier with a guard, found the task 'anomaly'"),
+        (trained.bundle, ("--good", "good"), "expected an anomaly bundle to be judged, found the task 'classify'"),
+    ):
+        useless = millscale("evaluate", bundle, metal, "--out", scored.folder / "evaluated", *words)
+        assert (useless.code, told in useless.err) == (2, True)
     option = millscale("train", metal, "--task", "anomaly", "--set", "method=magic")
     assert option.code == 2
     assert "patchcore" in option.err

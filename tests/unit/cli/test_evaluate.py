@@ -142,3 +142,17 @@ def test_a_wrong_call_has_its_message_and_code(millscale, trained, fresh, tmp_pa
     done = millscale("evaluate", *(places.get(word, word) for word in words), "--out", tmp_path / "out", "--json")
     assert (done.code, done.out) == (code, "")
     assert message in done.err
+
+
+def test_costs_decide_how_a_classifier_is_judged(millscale, trained, fresh, tmp_path):
+    rates = {}
+    for review in ("0", "100"):
+        done = millscale(
+            "evaluate", trained.bundle, fresh.source, "--out", tmp_path, "--json", "--cost", f"review={review}"
+        )
+        assert done.code == 0, done.err
+        rates[review] = json.loads(done.out)["review_rate"]
+    assert rates["0"] > 0.9
+    assert rates["100"] < 0.5
+    wrong = millscale("evaluate", trained.bundle, fresh.source, "--out", tmp_path, "--cost", "revue=1")
+    assert (wrong.code, "revue" in wrong.err) == (2, True)

@@ -179,8 +179,11 @@ def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_
     known = [line for line in lines(done.out) if line["label"] != "unknown"]
     assert len(known) == 3
     assert all(line["novelty"] <= 1 for line in known)
+    millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new")
+    assert len(list((tmp_path / "new").iterdir())) == 3  # the same images again are not copied again
+    PIL.Image.fromarray(255 - checks.astype(np.uint8)).save(pictures / "checks.png")
     millscale("inspect", trained.bundle, pictures / "checks.png", "--collect", tmp_path / "new")
-    assert len(list((tmp_path / "new").iterdir())) == 4  # nothing is written over
+    assert len(list((tmp_path / "new").iterdir())) == 4  # but another of that name, and nothing is written over
 
 
 def test_a_bundle_without_a_guard_collects_nothing(millscale, grid, pictures, tmp_path):

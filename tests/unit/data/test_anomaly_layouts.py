@@ -115,6 +115,25 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, Found]]] = {
             "MT_Free/Imgs/exp1_num_8.jpg": ("MT_Free", "MT_Free/Imgs/exp1_num_8.png", None, None),
         },
     ),
+    "a mask of the same name beside each image, whatever the endings": (
+        {
+            "bent/1.bmp": "photo",
+            "bent/1.png": "mask",
+            "bent/2.png": "photo",
+            "bent/2.bmp": "mask",
+            "good/3.tif": "photo",
+            "good/3.png": "empty",
+            "good/4.png": "photo",
+            "good/4.bmp": "photo",
+        },
+        {
+            "bent/1.bmp": ("bent", "bent/1.png", None, None),
+            "bent/2.png": ("bent", "bent/2.bmp", None, None),
+            "good/3.tif": ("good", "good/3.png", None, None),
+            "good/4.bmp": ("good", None, None, None),
+            "good/4.png": ("good", None, None, None),
+        },
+    ),
     "a plain folder": (
         {"a.png": "photo", "b.png": "photo"},
         dict.fromkeys(("a.png", "b.png"), (None, None, None, None)),

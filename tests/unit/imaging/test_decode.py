@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from millscale.core.errors import DataError
-from millscale.imaging.decode import decode_image, read_header, read_image, read_size
+from millscale.core.errors import DataError, UsageError
+from millscale.imaging.decode import MOST_PIXELS, decode_image, read_header, read_image, read_size
 
 GREY = np.random.default_rng(1).integers(0, 256, (40, 56), dtype=np.uint8)
 COLOUR = np.random.default_rng(2).integers(0, 256, (40, 56, 3), dtype=np.uint8)
@@ -183,6 +183,27 @@ def test_cap_is_checked_before_decoding(side: int) -> None:
     # The body is no deflate stream: decoding one pixel of it would give another error.
     with pytest.raises(DataError, match="at most 1000000 pixels"):
         decode_image(png(side, side, b"no pixels here"), max_pixels=1_000_000)
+
+
+def test_the_environment_raises_the_cap_and_says_what_it_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = encode(GREY, "PNG")
+    for value, error, words in (
+        ("10", DataError, "set MILLSCALE_MAX_PIXELS"),
+        ("1e9", UsageError, "expected a number of pixels up to 178956970, found '1e9'"),
+        ("178956971", UsageError, "cut larger images up"),
+        ("0", UsageError, "found '0'"),
+    ):
+        monkeypatch.setenv("MILLSCALE_MAX_PIXELS", value)
+        with pytest.raises(error, match=words):
+            decode_image(data)
+    monkeypatch.setenv("MILLSCALE_MAX_PIXELS", str(MOST_PIXELS))
+    side = 10_000  # more than the default allows
+    path = tmp_path / "large.png"
+    PIL.Image.new("L", (side, side), 7).save(path, compress_level=1)
+    assert read_image(path).shape == (side, side)
+    monkeypatch.delenv("MILLSCALE_MAX_PIXELS")
+    with pytest.raises(DataError, match="at most 67108864 pixels, found 10000 x 10000"):
+        read_image(path)
 
 
 def test_file_larger_than_any_picture_within_the_cap_is_not_read(tmp_path: Path) -> None:

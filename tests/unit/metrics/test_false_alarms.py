@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from millscale.core.errors import DataError, UsageError
-from millscale.metrics.false_alarms import threshold_by_cost, threshold_for
+from millscale.metrics.false_alarms import rate_for, threshold_by_cost, threshold_for
 
 
 def test_the_threshold_is_the_conformal_quantile():
@@ -33,6 +33,15 @@ def test_a_smaller_rate_gives_a_higher_threshold():
     assert thresholds == sorted(thresholds)
     assert thresholds[0] == pytest.approx(np.median(scores), rel=0.02)
     assert thresholds[-1] > scores.max()
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.02, 0.3])
+def test_the_rate_of_a_threshold_gives_it_back(rate):
+    scores = np.random.default_rng(4).gamma(2, size=120)
+    wanted = threshold_for(scores, None, rate).threshold
+    found = rate_for(scores, None, wanted)
+    assert rate <= found <= 1.01 * rate
+    assert threshold_for(scores, None, found).threshold <= wanted
 
 
 def test_images_of_one_group_that_score_alike_count_once():

@@ -1,6 +1,7 @@
 """An anomaly scorer whose map is known by hand: the brightness of each block of 8 × 8 pixels, 0 to 10."""
 
 import math
+import tracemalloc
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -126,8 +127,37 @@ def test_images_of_every_shape_are_scored(shape):
     assert found.map().shape == shape
     np.testing.assert_allclose(found.map(), 2.0, rtol=1e-5)
     assert math.prod(found.working) <= 2 * 64 * 64
-    box = found.regions(1.0, 1).xyxy
-    np.testing.assert_allclose(box, [[0, 0, shape[1], shape[0]]], rtol=1e-5)
+    boxes = found.regions(1.0, 1)
+    np.testing.assert_allclose(boxes.xyxy, [[0, 0, shape[1], shape[0]]], rtol=1e-5)
+    assert boxes.area == pytest.approx([math.prod(shape)], rel=1e-5)
+
+
+def test_in_windows_the_map_is_that_of_the_whole_picture_and_the_worst_window_counts(lit):
+    whole = scorer("native").score(lit)
+    tiled = Scorer(open_network(network(), "by hand"), Preprocess("area", (32, 32)), tile=32)
+    found = tiled.score(lit)
+    np.testing.assert_allclose(found.patches, whole.patches, rtol=1e-5)
+    assert found.raw == pytest.approx(10.0)
+    assert (found.size, found.working) == (whole.size, whole.working)
+    first, second = (each.regions(THRESHOLD, 1) for each in (found, whole))
+    np.testing.assert_allclose(first.xyxy, second.xyxy, atol=0.01)
+    speck = np.full((256, 256), 40, np.uint8)
+    speck[80:88, 80:88] = 255  # of 1024 patches it is one, of a window one of 16
+    assert tiled.score(speck).raw > 9 > 2 * scorer("native").score(speck).raw
+
+
+def test_a_large_picture_is_cut_into_windows_within_bounded_memory():
+    tiled = Scorer(open_network(network(), "by hand"), Preprocess("area", (64, 64)), tile=512)
+    large = np.full((9000, 12_000), 40, np.uint8)
+    large[4000:4400, 7000:7800] = 255
+    tracemalloc.start()
+    found = tiled.score(large)
+    boxes = found.regions(THRESHOLD, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # the picture itself has 108 MB
+    np.testing.assert_allclose(boxes.xyxy, [[7000, 4000, 7800, 4400]], atol=80)
+    assert boxes.area == pytest.approx([400 * 800], rel=0.2)
 
 
 def test_a_score_is_one_half_at_the_threshold_and_never_one():

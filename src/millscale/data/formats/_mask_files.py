@@ -1,7 +1,9 @@
 """Masks among the images of a folder, told by their place or by their pixels, and what they show."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +19,7 @@ from millscale.data.manifest import Manifest
 from millscale.data.masks import foreground
 from millscale.imaging.decode import read_image, read_size
 
+_LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 _SUFFIXES = ("_mask", "_gt", "-mask", "_label")
 _EXTREME, _MOSTLY = 16, 0.95
 """A mask's values lie this near to black or white, but for this share of its pixels: its edges may be soft."""
@@ -30,12 +33,21 @@ def masks_in_folders(content: Scan) -> dict[PurePosixPath, PurePosixPath]:
 
 
 def masks_beside(content: Scan) -> dict[PurePosixPath, tuple[PurePosixPath, bool]]:
-    """Image → its mask, a PNG of black and white beside a JPEG of the same name, and whether it shows a defect."""
-    pngs = {path.with_suffix(""): path for path in content.images if path.suffix.lower() == ".png"}
-    photographs = [path for path in content.images if path.suffix.lower() in (".jpg", ".jpeg")]
-    both = [(path, pngs[path.with_suffix("")]) for path in photographs if path.with_suffix("") in pngs]
-    shows = {image: _shows(content.root / mask, content.root / image) for image, mask in both}
-    return {image: (mask, found) for image, mask in both if (found := shows[image]) is not None}
+    """Image → its mask, a lossless picture of black and white beside it with the same name, and whether it shows any.
+
+    Where each of two could be the other's, neither is.
+    """
+    named: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in content.images:
+        named[path.with_suffix("")].append(path)
+    pairs = (pair for paths in named.values() for pair in permutations(paths, 2))
+    lossless = [(image, mask) for image, mask in pairs if mask.suffix.lower() in _LOSSLESS]
+    shows = {pair: _shows(content.root / pair[1], content.root / pair[0]) for pair in lossless}
+    return {
+        image: (mask, found)
+        for (image, mask), found in shows.items()
+        if found is not None and shows.get((mask, image)) is None
+    }
 
 
 def masks_named(content: Scan) -> dict[PurePosixPath, PurePosixPath]:

@@ -1,22 +1,25 @@
-"""PatchCore (Roth et al., CVPR 2022): how far a patch is from the nearest of a bank of good ones.
+"""PatchCore (Roth et al., CVPR 2022): how far a patch is from the nearest few of a bank of good ones.
 
 The bank is a greedy coreset of good patches in their leading principal components, each scaled by the square root of
-its deviation. The search is a convolution with the bank as its kernels, inside the graph.
+its deviation. The search is a convolution with the bank as its kernels, inside the graph. The paper weighs the nearest
+patch by the density around it (equation 7); the mean over a few depends less on which patches the bank happens to hold.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import helper
 
 from millscale.features.graph import Builder
 from millscale.learn.patches import Floats, Patches, pointwise
 
-DESCRIPTION = "distance to the nearest patch of a bank of good ones"
+DESCRIPTION = "distance to the nearest patches of a bank of good ones"
 DRAWN = False
 _CANDIDATES = 20_000
 """Patches that the coreset is chosen from; its time grows with them times the bank."""
 _SMALLEST = 1e-3
+_NEAREST = 5
 _FEWEST_PER_COMPONENT = 4
 
 
@@ -29,12 +32,17 @@ class Bank:
     patches: Floats
 
     def build(self, build: Builder, features: str) -> str:
-        """Logarithm of the distance to the nearest patch of the bank."""
+        """Logarithm of the mean distance to the nearest patches of the bank."""
         projected = pointwise(build, features, self.weight, self.bias)
         cross = pointwise(build, projected, -2.0 * self.patches.T, (self.patches**2).sum(1))
-        nearest = build.op("ReduceMin", cross, axes=[1], keepdims=1)
+        few = build.constant(np.array([min(_NEAREST, len(self.patches))]))
+        nearest = f"{cross}_nearest"
+        build.nodes.append(
+            helper.make_node("TopK", [cross, few], [nearest, f"{nearest}_places"], axis=1, largest=0, sorted=0)
+        )
         own = build.op("ReduceSum", build.op("Mul", projected, projected), build.constant(np.array([1])), keepdims=1)
-        distance = build.op("Sqrt", build.op("Relu", build.op("Add", nearest, own)))
+        each = build.op("Sqrt", build.op("Relu", build.op("Add", nearest, own)))
+        distance = build.op("ReduceMean", each, axes=[1], keepdims=1)
         return build.op("Log", build.op("Add", distance, build.constant(np.array(_SMALLEST, np.float32))))
 
 

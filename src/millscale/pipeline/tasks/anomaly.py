@@ -96,7 +96,7 @@ def bundle_of(
         ModelError: the graph holds an operator that no bundle may.
     """
     golden = golden_picture()
-    scorer = Scorer(Network(trained.graph, "anomaly network", threads=1), trained.preprocess)
+    scorer = Scorer(Network(trained.graph, "anomaly network", threads=1), trained.preprocess, trained.tile)
     card = {
         "parts": [
             {
@@ -104,6 +104,7 @@ def bundle_of(
                 "file": GRAPH,
                 "preprocess": trained.preprocess.to_json(),
                 "alarms": trained.threshold.to_json(),
+                "tile": trained.tile,
             }
         ],
         "classes": (GOOD, ANOMALY),
