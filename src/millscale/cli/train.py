@@ -21,7 +21,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="To classify: probe (the default) or semi (few labels), without torch; finetune, fixmatch (few labels) or "
+            help="To classify: probe (the default) or semi (few labels), without torch; finetune, fixmatch or "
             "scratch; to locate: detect, or detect_semi where many images are not annotated; else anomaly."
         ),
     ] = None,
