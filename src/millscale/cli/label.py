@@ -177,11 +177,12 @@ def suggest(
     with failing_clearly():
         from millscale.data.read import read
         from millscale.features.backbone import DEFAULT_BACKBONE
-        from millscale.pipeline.labelling import given_labels
+        from millscale.pipeline.labelling import given_labels, require_applied
         from millscale.pipeline.suggest import suggest as spread
 
         images = read(directory)
-        given = given_labels(images, labels, say)
+        given = given_labels(images, labels, say, whole=True)
+        require_applied(out, given)
         with Watch() as watch:
             found = spread(images, given, backbone=backbone or DEFAULT_BACKBONE, seed=seed, progress=watch)
         found.save(out)

@@ -102,7 +102,7 @@ def train(
         tell_all([*run.audit.problems, *(problem for problem in run.split.problems if problem.path not in told)])
         if repeated is not None and repeated.get("dataset") != run.document["dataset"]:
             say(f"Careful: these are not the images of {config}; the run is another one.")
-        if labels and not recipe and not run.document["trained"].get("unlabelled"):
+        if labels and run.document["config"]["recipe"] == "probe" and not recipe:
             say(f"{labels} labels all images, so the recipe is {run.document['config']['recipe']}.")
         if as_json:
             emit(run.to_json())
@@ -137,10 +137,12 @@ def _options(values: list[str] | None, *, backbone: str | None, detector: str | 
 
 
 def _run_name(settings: Any, images: Any) -> str:
+    from millscale.data.labels import read_labels, with_labels
     from millscale.pipeline.tasks import with_recipe
 
-    recipe = "semi" if settings.labels and not settings.recipe else with_recipe(settings, images).recipe
-    return f"{Path(settings.data).resolve().name}-{recipe}"
+    if settings.labels:
+        images = with_labels(images, read_labels(settings.labels, images))
+    return f"{Path(settings.data).resolve().name}-{with_recipe(settings, images).recipe}"
 
 
 def pairs(values: list[str] | None, form: str) -> dict[str, Any]:

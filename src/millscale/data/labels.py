@@ -3,12 +3,12 @@
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from millscale.core.errors import DataError, unknown_name
-from millscale.data.classes import canonical_names
+from millscale.data.classes import neu_class
 from millscale.data.manifest import ImageRecord, Manifest
 
 COLUMNS = ("image", "label")
@@ -23,17 +23,18 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        header = lines[0] if lines else ""
+        delimiter = ";" if header.count(";") > header.count(",") else ","
+        table = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a CSV file with the columns image,label, found: {error}.") from error
-    header = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=";" if header.count(";") > header.count(",") else ",")
-    found = [name.strip().lower() for name in reader.fieldnames or ()]
+    found = [name.strip().lower() for name in table[0]] if table else []
     if not set(COLUMNS) <= set(found):
         raise DataError(
             f"{path}: expected a first line with the columns image,label, found '{header}'. Write that line above."
         )
-    reader.fieldnames = found
-    return [{name: (value or "").strip() for name, value in row.items() if name is not None} for row in reader]
+    empty = dict.fromkeys(found, "")
+    return [empty | {name: cell.strip() for name, cell in zip(found, row, strict=False)} for row in table[1:] if row]
 
 
 def read_labels(path: Path | str, images: Manifest, *, whole: bool = True) -> dict[str, str]:
@@ -94,11 +95,17 @@ def with_labels(images: Manifest, labels: Mapping[str, str]) -> Manifest:
 
 def write_labels(path: Path, labels: Mapping[str, str]) -> None:
     """Write a labels file, all or nothing."""
+    write_table(path, COLUMNS, labels.items())
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(labels.items())
+        writer.writerow(columns)
+        writer.writerows(rows)
     partial.replace(path)
 
 
@@ -124,10 +131,16 @@ class _Finder:
         return same[0] if same else None
 
 
+def _name(name: str, own: Container[str]) -> str:
+    """The name as the data set spells it: NEU's short ones are known."""
+    known = neu_class(name)
+    return known if name not in own and known is not None and known in own else name
+
+
 def _classes(file: Path, used: Iterable[str], images: Manifest, *, whole: bool) -> dict[str, str]:
     """What each class name of the file is called, once it is clear that they fit the data set's."""
     own, found = set(images.classes), sorted(set(used))
-    names = {name: name if name in own else canonical for name, canonical in canonical_names(found).items()}
+    names = {name: _name(name, own) for name in found}
     if not whole:
         return names
     named = set(names.values())

@@ -37,7 +37,7 @@ class Choice:
 
     Attributes:
         rows: ``(k,)`` their indices.
-        stands_for: ``(k,)`` images that are nearer to it than to any other that is labelled or asked about.
+        stands_for: ``(k,)`` images that its label reaches, and farther than any other that is given or asked for.
     """
 
     rows: Ints
@@ -89,7 +89,7 @@ def choose(
         covered = np.maximum(covered, reaches[best])
         free &= groups != groups[best]
     known = np.concatenate([np.array(rows, np.int64), np.flatnonzero(labelled)])
-    owner = reaches[known].argmax(0) if len(known) else np.zeros(0, np.int64)
+    owner = reaches[known].argmax(0)[reaches[known].max(0) > 0] if len(known) else np.zeros(0, np.int64)
     return Choice(np.array(rows, np.int64), np.bincount(owner, minlength=len(rows))[: len(rows)])
 
 

@@ -42,6 +42,7 @@ def suggestions(surroundings: Surroundings, targets: Ints, folds: Ints, classes:
         own = (targets >= 0) & (folds == fold) & np.isin(targets, rest[rest >= 0])
         if own.any() and len(np.unique(rest[rest >= 0])) > 1:
             logits[own] = np.log(surroundings.learn(rest, classes).probs[own])
+            logits[np.ix_(own, ~np.isin(np.arange(classes), rest))] = -np.inf  # it had no label left to spread
             hidden |= own
     probs = surroundings.learn(targets, classes).probs
     if hidden.any():

@@ -10,6 +10,7 @@ from pathlib import Path
 from millscale.core.errors import DataError, UsageError
 from millscale.data.labels import named_labels, read_rows
 from millscale.data.manifest import Manifest
+from millscale.pipeline.folders import require_empty
 
 _NAMED = 3
 
@@ -48,18 +49,24 @@ def read_answers(path: Path, images: Manifest | None, *, suggestions: bool = Fal
     Args:
         path: the CSV file of `label next` or `label check`, or any labels file.
         images: the data set, by which the names are checked; None takes them as they stand.
-        suggestions: take a row's suggestion where its label is empty, or where the list is one of `label check`.
+        suggestions: take a row's suggestion where its label is empty; of a list of `label check`, each row's.
 
     Raises:
+        UsageError: a list of `label check` without ``suggestions``: its column ``label`` is what was doubted.
         DataError: not such a file, an image that is missing, or two labels for one image.
     """
     rows = read_rows(path)
     doubted = bool(rows) and {"score", "suggestion"} <= set(rows[0])
+    if doubted and not suggestions:
+        raise UsageError(
+            f"{path}: expected --suggestions with a list of `label check`, found none. Strike out the rows whose label "
+            "is right, then pass it."
+        )
     taken = []
     for row in rows:
         wanted = suggestions and (doubted or not row["label"])
         taken.append((row["image"], (row.get("suggestion") or row["label"]) if wanted else row["label"]))
-    was = [(row["image"], row["label"]) for row in rows] if doubted and suggestions else []
+    was = [(row["image"], row["label"]) for row in rows] if doubted else []
     return Answers(_named(path, taken, images), _named(path, was, images))
 
 
@@ -110,8 +117,11 @@ def apply(
 
     Raises:
         UsageError: a name that looks like a slip of the pen.
-        DataError: an answer contradicts a label; nothing is changed then.
+        DataError: an answer contradicts a label, or its class cannot name a folder; nothing is changed then.
     """
+    for name in answers.labels.values():
+        if name != Path(name).name or "\\" in name or name.startswith("."):
+            raise DataError(f"Expected a class name that can name a folder, found '{name}'. Write another.")
     if not new_class:
         _refuse_slips(answers.labels, {*classes, *known.values(), *answers.was.values()})
     changed = [image for image, label in answers.labels.items() if known.get(image, label) != label]
@@ -157,8 +167,7 @@ def copy_into_folders(labels: Mapping[str, str], images: Manifest, out: Path) ->
     Raises:
         UsageError: ``out`` holds something.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: expected a new or empty folder, found files in it. Name another with --folders.")
+    require_empty(out, "--folders")
     for record in images.records:
         if record.id in labels:
             # Files of one name in two folders of the data set must not overwrite one another.

@@ -1,6 +1,5 @@
 """Group a folder's images without labels, and leave the evidence: a table, a page, and folders to name."""
 
-import csv
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from millscale.core.errors import DataError, UsageError, unknown_name
 from millscale.core.types import Problem
 from millscale.data.audit.audit import Audit
 from millscale.data.audit.groups import name_groups
+from millscale.data.labels import write_table
 from millscale.data.manifest import Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
 from millscale.features.extract import extract
@@ -224,13 +224,12 @@ def _by_cluster(result: Clustering) -> Mapping[str, list[Path]]:
 def _write_table(path: Path, result: Clustering) -> None:
     """One line an image: cluster, cosine with its centre, silhouette, the nearest other cluster, and what is known."""
     found = result.clusters
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "cluster", "typicality", "silhouette", "second", "label", "group"])
-        for i, (record, number) in enumerate(zip(result.manifest.records, _numbers(found), strict=True)):
-            second = int(found.second[i]) + 1 if found.second[i] != UNSORTED else ""
-            values = [_told(found.typicality[i]), _told(found.silhouette[i]), second]
-            writer.writerow([record.id, number, *values, record.label or "", record.group])
+    rows = []
+    for i, (record, number) in enumerate(zip(result.manifest.records, _numbers(found), strict=True)):
+        second = int(found.second[i]) + 1 if found.second[i] != UNSORTED else ""
+        values = [_told(found.typicality[i]), _told(found.silhouette[i]), second]
+        rows.append([record.id, number, *values, record.label or "", record.group])
+    write_table(path, ("image", "cluster", "typicality", "silhouette", "second", "label", "group"), rows)
 
 
 def _told(value: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
 from millscale.data.manifest import Manifest
@@ -47,7 +48,7 @@ class LearningCurve:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         points = [
-            {"labels": p.labels, "spread": p.spread.tolist(), "head": p.head.tolist(), "alone": p.alone.tolist()}
+            {"labels": p.labels, "spread": _plain(p.spread), "head": _plain(p.head), "alone": _plain(p.alone)}
             for p in self.points
         ]
         return {"images": self.images, "groups": self.groups, "classes": list(self.classes), "points": points}
@@ -62,6 +63,11 @@ class LearningCurve:
         facts = {"images": self.images, "groups": self.groups, "draws": self.draws, "classes": len(self.classes)}
         write_curve_page(Path(path), [point.labels for point in self.points], curves, facts, self.title)
         return Path(path)
+
+
+def _plain(draws: NDArray[np.float64]) -> list[float | None]:
+    """None where no image was left to judge."""
+    return [None if np.isnan(value) else value for value in draws.tolist()]
 
 
 def learning_curve(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from millscale.data.labels import with_labels
+from millscale.data.labels import with_labels, write_table
 from millscale.data.manifest import Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE
 from millscale.learn.label_errors import RankedLabels, label_ranking
 from millscale.learn.recipe import Progress
 from millscale.pipeline.audited import audited
-from millscale.pipeline.labelling import write_table
 from millscale.pipeline.summary import silent
 from millscale.pipeline.tasks.classify import usable
 from millscale.report.label_pages import Doubted, write_doubt_page

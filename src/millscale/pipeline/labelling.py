@@ -1,7 +1,6 @@
 """Ask for the labels that teach most: a list to fill, and a page to click through."""
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
-from millscale.data.labels import read_labels, read_rows
+from millscale.data.labels import read_labels, read_rows, write_table
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
 from millscale.features.extract import extract
@@ -44,16 +43,19 @@ class Questions:
     left: int
 
 
-def given_labels(images: Manifest, path: Path | None, say: Callable[[str], None]) -> dict[str, str]:
+def given_labels(
+    images: Manifest, path: Path | None, say: Callable[[str], None], *, whole: bool = False
+) -> dict[str, str]:
     """The labels there are: those of a labels file, or else those that the folders give beside ``unlabelled/``.
 
     Args:
         images: the data set.
         path: the labels file; None takes the folders', unless they label every image.
         say: told where that is so.
+        whole: whether the file must label each class, as `read_labels` has it.
     """
     if path is not None:
-        return read_labels(path, images, whole=False)
+        return read_labels(path, images, whole=whole)
     given = {record.id: record.label for record in images.records if record.label is not None}
     if len(given) < len(images):
         return given
@@ -140,13 +142,7 @@ def write_questions(found: Questions, path: Path, labels: Mapping[str, str]) -> 
     Raises:
         UsageError: the file holds such answers.
     """
-    unapplied = _unapplied(path, labels)
-    if unapplied:
-        raise UsageError(
-            f"{path}: expected no answers that are not yet applied, found {unapplied}. "
-            "Run `millscale label apply` on it first, or name another file with --out."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    require_applied(path, labels)
     rows = [
         (one.image, "", one.suggestion, "" if one.confidence is None else f"{one.confidence:.3f}", one.reason)
         for one in found.asked
@@ -157,22 +153,21 @@ def write_questions(found: Questions, path: Path, labels: Mapping[str, str]) -> 
     return page
 
 
-def _unapplied(path: Path, labels: Mapping[str, str]) -> int:
-    """Answers in the file that ``labels`` does not hold."""
+def require_applied(path: Path, labels: Mapping[str, str]) -> None:
+    """Refuse to overwrite a list whose answers are not in ``labels``.
+
+    Raises:
+        UsageError: it holds such answers, or is no list.
+    """
     if not path.is_file():
-        return 0
+        return
     try:
         rows = read_rows(path)
     except DataError as error:
         raise UsageError(f"{path}: expected a list to fill or no file, found another. Name one with --out.") from error
-    return sum(bool(row["label"]) and row["image"] not in labels for row in rows)
-
-
-def write_table(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Write a CSV file, all or nothing."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
-    partial.replace(path)
+    unapplied = sum(bool(row["label"]) and labels.get(row["image"]) != row["label"] for row in rows)
+    if unapplied:
+        raise UsageError(
+            f"{path}: expected no answers that are not yet applied, found {unapplied}. "
+            "Run `millscale label apply` on it first, or name another file with --out."
+        )

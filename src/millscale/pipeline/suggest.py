@@ -1,14 +1,13 @@
 """Suggest a label for every image that has none, from those of a few."""
 
-import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from millscale.core.errors import DataError
-from millscale.data.labels import with_labels
+from millscale.data.labels import with_labels, write_table
 from millscale.data.manifest import Manifest
 from millscale.data.split import split
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
@@ -40,11 +39,8 @@ class Suggested:
 
     def save(self, path: Path) -> None:
         """Write a list that `label apply` takes: the column ``label`` is left for a person to fill."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("image", "label", "suggestion", "confidence"))
-            writer.writerows((name, "", label, f"{sure:.4f}") for name, (label, sure) in self.labels.items())
+        rows = ((name, "", label, f"{sure:.4f}") for name, (label, sure) in self.labels.items())
+        write_table(path, ("image", "label", "suggestion", "confidence"), rows)
 
 
 def suggest(
@@ -65,10 +61,11 @@ def suggest(
         progress: called with (what, done, total).
 
     Raises:
-        DataError: no image is left without a label, or fewer than two classes have one.
+        DataError: no image is left without a label, or fewer than two classes have a readable one.
     """
     audit = audited(images, progress)
     known = with_labels(images, labels).select(set(images.ids) - set(audit.unreadable)).with_groups(audit.groups)
+    known = replace(known, classes=tuple(name for name, count in known.class_counts.items() if count))
     labelled = known.select(record.id for record in known.records if record.label is not None)
     if len(labelled) == len(known):
         raise DataError(f"{images.source}: expected images without a label, found none. There is nothing to suggest.")
@@ -77,6 +74,8 @@ def suggest(
             f"Expected labels of at least two classes, found {len(known.classes)}. Label images of another."
         )
     features = extract(known, open_backbones(backbone), fitting(known), progress=progress)
+    if len(features.manifest) != len(known):
+        raise DataError(features.manifest.problems[-1].message)
     surroundings = Surroundings(features.rows(range(len(known)), views=VIEWS)[:, None])
     groups = len({record.group for record in labelled.records})
     parts = split(labelled, folds=min(_FOLDS, groups), seed=seed)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core import plugins
-from millscale.core.errors import DataError
+from millscale.core.errors import DataError, UsageError
 from millscale.data.audit.audit import Audit
 from millscale.data.labels import read_labels, with_labels
 from millscale.data.leaks import leaks
@@ -52,16 +52,26 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     if config.labels is not None:
         images = with_labels(images, read_labels(config.labels, images))
     config = with_recipe(config, images)
+    if config.labels is not None and config.task == "detect":
+        raise UsageError("A labels file names what an image shows, not where; found the task 'detect'. Leave it out.")
     flow = flow_of(str(config.task))
     recipe = plugins.load(RECIPES, str(config.recipe))
     options = recipe_config(str(config.recipe), config.options)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     audit = audited(folder_images, progress)  # of which one serves every labels file
+    if config.labels is not None:
+        audit = replace(audit, suspect_labels=())
     known = flow.usable(images, audit)
+    lost = sorted(set(images.classes) - set(known.classes))
+    if config.labels is not None and lost:
+        raise DataError(
+            f"{config.labels}: expected a readable image of each class, found none of {', '.join(lost)}. Label another."
+        )
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    parts, home = _dealt(known, manifest, config, named=flow.NAMED_SPLITS)
+    bare = {record.id for record in images.records if record.label is None and record.boxes is None}
+    parts, home = _dealt(known, manifest, config, bare, named=flow.NAMED_SPLITS)
     parts.save(target / "split.json")
     manifest = manifest.select(home)
     task = Task(
@@ -105,16 +115,19 @@ def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifes
     return replace(known, records=tuple(records))
 
 
-def _dealt(known: Manifest, manifest: Manifest, config: TrainConfig, *, named: bool) -> tuple[Split, dict[str, int]]:
+def _dealt(
+    known: Manifest, manifest: Manifest, config: TrainConfig, unlabelled: set[str], *, named: bool
+) -> tuple[Split, dict[str, int]]:
     """The split, and the fold of each image of ``manifest`` that has a part in it.
 
     Of named parts, 0 is judged and 1 learned from. An image that is not ``known`` gets -1, or nothing where its group
-    has a part in what a given split sets aside.
+    has a part in what a given split sets aside. A given split may list images that are ``unlabelled``.
     """
     bare = set(manifest.ids) - set(known.ids)
-    parts = _folds(known, config, named=named, unlabelled=bare)
+    parts = _folds(known, config, named=named, unlabelled=(bare | unlabelled) - set(known.ids))
     folds = parts.folds or (parts.val or parts.test, parts.train)
-    home = {name: k for k, fold in enumerate(folds) for name in fold if name not in bare}
+    usable = set(known.ids)
+    home = {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
     groups = {record.id: record.group for record in manifest.records}
     aside = {groups.get(name) for name in (*parts.test, *(() if parts.folds else parts.val))}
     return parts, home | {name: -1 for name in bare if groups[name] not in aside}
@@ -168,7 +181,7 @@ def _protocol(task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, t
     if not len(table):
         return Protocol("nothing held out: no class has labels in two groups", "nothing else", 0.0)
     judged = sorted(set(table.fold.tolist())) if table.fold is not None else []
-    named = count == 2 and judged == [0]
+    named = (task.judged is not None or isinstance(trained, TrainedAnomaly)) and count == 2 and judged == [0]
     held = f"{count}-fold cross-validation" if len(judged) == count else f"{len(judged)} of {count} folds held out"
     if named:
         held = "a given training part and test part"

@@ -38,6 +38,6 @@ def write_curve_page(
 
 
 def accuracy(draws: Floats) -> str:
-    """Mean ± standard deviation as text."""
-    deviation = f"{100 * float(np.nanstd(draws)):.2f}"
-    return f"{percent(float(np.nanmean(draws)))} ± {deviation}"
+    """Mean ± standard deviation of the ``(draws,)`` that were judged, as text; a dash where none was."""
+    known = draws[np.isfinite(draws)]
+    return f"{percent(float(known.mean()))} ± {100 * float(known.std()):.2f}" if len(known) else "–"

@@ -141,6 +141,20 @@ def test_suggestions_become_labels_when_a_person_takes_them(millscale, steel, fe
     assert set(read_labels_of(grown)) == set(steel.ids)
 
 
+def test_suggestions_that_a_person_answered_are_not_overwritten(millscale, steel, few, tiny_path, tmp_path):
+    (tmp_path / "s.csv").write_text(f"image,label,suggestion\n{steel.ids[-1]},crazing,patches\n", encoding="utf-8")
+    words = ("--labels", few, "--backbone", tiny_path, "--out", tmp_path / "s.csv")
+    done = millscale("label", "suggest", steel.source, *words)
+    assert done.code == 2
+    assert "label apply" in done.err
+
+
+def test_a_labels_file_says_nothing_of_boxes(millscale, steel, few, tmp_path):
+    done = millscale("train", steel.source, "--labels", few, "--task", "detect", "--out", tmp_path)
+    assert done.code == 2
+    assert "not where" in done.err
+
+
 def test_nothing_to_suggest_is_told(millscale, steel, tmp_path):
     write_labels(tmp_path / "all.csv", {record.id: str(record.label) for record in steel.records})
     done = millscale("label", "suggest", steel.source, "--labels", tmp_path / "all.csv", "--out", tmp_path / "s.csv")

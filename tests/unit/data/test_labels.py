@@ -82,6 +82,7 @@ def test_the_short_names_of_neu_are_understood(tmp_path):
         ("image,label\nx.png,crack\nr1.png,rust\n", "may be crack/x.png and rust/x.png"),
         ("image,label\n", "at least two classes, found none"),
         ("c1.png,crack\n", "found 'c1.png,crack'"),
+        ('image,label\nc1.png,crack\n"r1.png,rust\nc2.png,crack\n', "expected a CSV file"),
         ("", "image,label"),
     ],
 )

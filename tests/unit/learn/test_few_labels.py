@@ -115,6 +115,17 @@ def test_hidden_labels_say_how_sure_suggestions_are():
     assert abs(found.probs[asked].max(1).mean() - right) < 0.15
 
 
+def test_a_class_with_a_single_label_does_not_spoil_the_confidence_of_others():
+    vectors, targets = clouds(np.random.default_rng(6))
+    rows = np.array([0, 1, 60, 61, 120])
+    folds = np.full(len(targets), -1)
+    folds[rows] = [0, 1, 0, 1, 0]
+    single = suggestions(Surroundings(vectors), few(targets, rows), folds, 3)
+    folds[121] = 1
+    double = suggestions(Surroundings(vectors), few(targets, [*rows, 121]), folds, 3)
+    assert np.median(single.probs.max(1)) > np.median(double.probs.max(1)) - 0.05
+
+
 def test_a_single_label_of_each_class_is_never_hidden():
     vectors, targets = clouds(np.random.default_rng(6))
     folds = np.full(len(targets), -1)

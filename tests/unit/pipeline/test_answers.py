@@ -60,13 +60,24 @@ def test_among_new_names_the_rare_one_is_the_slip():
         ("image,label,suggestion,confidence,reason\na,rust,pit,0.9,x\nb,,pit,0.8,x\nc,,,,x\n", True,
          {"a": "rust", "b": "pit"}, {}),
         ("image,label,suggestion,score\na,rust,pit,0.9\n", True, {"a": "pit"}, {"a": "rust"}),
-        ("image,label,suggestion,score\na,rust,pit,0.9\n", False, {"a": "rust"}, {}),
         ("image,label\n", True, {}, {}),
     ],
 )  # fmt: skip
 def test_what_a_list_says(tmp_path, text, suggestions, labels, was):
     (tmp_path / "filled.csv").write_text(text)
     assert read_answers(tmp_path / "filled.csv", None, suggestions=suggestions) == Answers(labels, was)
+
+
+def test_doubted_labels_are_no_answers(tmp_path):
+    (tmp_path / "suspects.csv").write_text("image,label,suggestion,score\na,rust,pit,0.9\n")
+    with pytest.raises(UsageError, match="--suggestions"):
+        read_answers(tmp_path / "suspects.csv", None)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "a\\b", ".hidden"])
+def test_a_class_must_be_able_to_name_a_folder(name):
+    with pytest.raises(DataError, match="name a folder"):
+        apply(Answers({"a": name}, {}), {})
 
 
 def test_two_answers_for_one_image_are_refused(tmp_path):

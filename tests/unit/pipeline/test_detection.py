@@ -224,7 +224,9 @@ def test_ensembles_that_make_no_sense_are_refused(run, count, weights, message):
 
 
 def test_recipes_of_another_task_are_refused(images, tmp_path):
-    with pytest.raises(UsageError, match=r"task 'classify' \(finetune, fixmatch, probe, scratch, semi\), found 'detect'"):
+    with pytest.raises(
+        UsageError, match=r"task 'classify' \(finetune, fixmatch, probe, scratch, semi\), found 'detect'"
+    ):
         train(images, TrainConfig(images.source, task="classify", recipe="detect"), tmp_path)
     with pytest.raises(UsageError, match="task 'segment'"):
         TrainConfig(images.source, task="segment")

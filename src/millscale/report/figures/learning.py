@@ -23,8 +23,9 @@ def draw_learning_curve(labels: Sequence[int], curves: Mapping[str, Sequence[Flo
     figure = chart(6.4, 4.2)
     axes = figure.subplots()
     for number, (name, draws) in enumerate(curves.items()):
-        mean = np.array([np.nanmean(found) for found in draws])
-        spread = np.array([np.nanstd(found) for found in draws])
+        judged = [found[np.isfinite(found)] for found in draws]
+        mean = np.array([found.mean() if len(found) else np.nan for found in judged])
+        spread = np.array([found.std() if len(found) else np.nan for found in judged])
         x = np.array(labels) * 1.02 ** (number - 1)  # so that the bars do not hide one another
         ends = np.vstack([spread, np.minimum(spread, 1 - mean)])
         colour, mark = _COLOURS[number], _MARKS[number]
