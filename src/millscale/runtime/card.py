@@ -95,8 +95,8 @@ class Part(_Strict):
             size = (self.preprocess or {}).get("size")
             if self.task != "anomaly" or size is None or max(size) > MOST_ENLARGED * self.tile:
                 raise ValueError(
-                    f"expected a tile only with task 'anomaly', enlarged to at most {MOST_ENLARGED} times its side, found "
-                    f"task '{self.task}' and {size}"
+                    f"expected a tile only with task 'anomaly' and a size of at most {MOST_ENLARGED} tiles, "
+                    f"found task '{self.task}' and size {size}"
                 )
         return self
 
