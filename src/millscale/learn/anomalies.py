@@ -27,7 +27,7 @@ from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.false_alarms import threshold_for
 from millscale.runtime.anomaly import Anomaly, Scorer, raw_score, tiling_of
 from millscale.runtime.backends.onnxruntime import Network
-from millscale.runtime.card import LEAST_TILE
+from millscale.runtime.card import LEAST_TILE, MOST_ENLARGED
 
 METHODS = "millscale.learn.anomaly"
 PARTS, CHECKED = 3, 60
@@ -73,6 +73,10 @@ class AnomalyConfig:
                 raise UsageError(f"{name}: expected {least} or more, found {getattr(self, name)}.")
         if self.tile and self.tile < LEAST_TILE:
             raise UsageError(f"tile: expected 0, for whole images, or {LEAST_TILE} and more, found {self.tile}.")
+        if self.tile and self.size > MOST_ENLARGED * self.tile:
+            raise UsageError(
+                f"size: expected at most {MOST_ENLARGED} times the tile of {self.tile}, found {self.size}. Lower it."
+            )
         if not 0 < self.false_alarm_rate < 1:
             raise UsageError(f"false_alarm_rate: expected a number between 0 and 1, found {self.false_alarm_rate}.")
 

@@ -14,8 +14,8 @@ from millscale.imaging.quality import SENSORS
 SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
-LEAST_TILE = 64
-"""Pixels; smaller windows show too little, and of one picture there would be too many."""
+LEAST_TILE, MOST_ENLARGED = 64, 4
+"""Pixels of a window's side, and how much larger the network may see it; else one picture could fill the memory."""
 _MOST_PARTS = 9
 """A classifier and eight detectors."""
 
@@ -91,8 +91,13 @@ class Part(_Strict):
         wanted = own.get(self.task, set())
         if found != wanted:
             raise ValueError(f"expected {_listed(wanted)} with task '{self.task}', found {_listed(found)}")
-        if self.tile is not None and self.task != "anomaly":
-            raise ValueError(f"expected no tile with task '{self.task}'")
+        if self.tile is not None:
+            size = (self.preprocess or {}).get("size")
+            if self.task != "anomaly" or size is None or max(size) > MOST_ENLARGED * self.tile:
+                raise ValueError(
+                    f"expected a tile only with task 'anomaly' and a size of at most {MOST_ENLARGED} tiles, "
+                    f"found task '{self.task}' and size {size}"
+                )
         return self
 
 

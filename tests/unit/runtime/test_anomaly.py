@@ -61,6 +61,7 @@ def card(**changes):
     }
     part = {"task": "anomaly", "file": "anomaly.onnx", "preprocess": Preprocess("area", (64, 64)).to_json()}
     part["alarms"] = {**alarms, **changes.pop("alarms", {})}
+    part |= changes.pop("part", {})
     return {
         "name": "by hand",
         "millscale_version": "0",
@@ -284,6 +285,12 @@ def test_scores_that_give_no_threshold_are_refused_with_what_to_do():
         {"golden": {"file": "golden.png", "raw": float("nan")}},
         {"golden": {"file": "golden.png", "raw": 1.0, "probs": [0.5, 0.5]}},
         {"preprocess": Preprocess().to_json()},
+        {"part": {"tile": 63}},
+        {"part": {"tile": 1 << 20}},
+        {"part": {"tile": 100.5}},
+        {"part": {"tile": 64, "preprocess": Preprocess("area", (257, 257)).to_json()}},
+        {"part": {"tile": 64, "preprocess": Preprocess().to_json()}},
+        {"part": {"tile": 64, "task": "classify", "preprocess": None, "alarms": None}},
     ],
 )
 def test_a_card_of_a_scorer_that_makes_no_sense_is_refused(changes):
