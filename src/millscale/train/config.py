@@ -239,12 +239,12 @@ class SemiDetectorConfig(DetectorConfig):
     """
 
     views: int = 8
-    share: float = 1.5
-    firm: float = 0.05
+    share: float = 0.8
+    firm: float = 0.1
     ignored: float = 0.4
-    annotated: float = 0.5
+    annotated: float = 0.33
     student_epochs: int = 20
-    student_rate: float = 5e-4
+    student_rate: float = 1e-3
     rounds: int = 1
 
     def __post_init__(self) -> None:

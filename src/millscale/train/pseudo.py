@@ -42,10 +42,7 @@ def firm_limits(found: Sequence[Boxes], annotated: Sequence[Boxes], classes: int
 
 
 def pseudo_boxes(found: Boxes, limits: Floats, ignored: float) -> Boxes:
-    """The found boxes as annotations: difficult below the limit of their class, dropped below ``ignored`` times it.
-
-    They keep their scores, which scenes take for weights: the student learns to be as sure as the views agree.
-    """
+    """The found boxes as annotations: difficult below the limit of their class, dropped below ``ignored`` times it."""
     score, limit = np.asarray(found.score, np.float64), limits[found.class_id]
     kept = score >= ignored * limit
     return Boxes(found.xyxy[kept], found.class_id[kept], found.score[kept], (score < limit)[kept])  # type: ignore[index]
