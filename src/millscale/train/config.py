@@ -240,11 +240,11 @@ class SemiDetectorConfig(DetectorConfig):
 
     views: int = 8
     share: float = 0.8
-    firm: float = 0.1
-    ignored: float = 0.4
-    annotated: float = 0.33
+    firm: float = 0.05
+    ignored: float = 0.2
+    annotated: float = 0.5
     student_epochs: int = 20
-    student_rate: float = 1e-3
+    student_rate: float = 3e-4
     rounds: int = 1
 
     def __post_init__(self) -> None:
