@@ -239,12 +239,12 @@ class SemiDetectorConfig(DetectorConfig):
     """
 
     views: int = 8
-    share: float = 1.5
+    share: float = 0.8
     firm: float = 0.05
-    ignored: float = 0.4
+    ignored: float = 0.2
     annotated: float = 0.5
     student_epochs: int = 20
-    student_rate: float = 5e-4
+    student_rate: float = 3e-4
     rounds: int = 1
 
     def __post_init__(self) -> None:

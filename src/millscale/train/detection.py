@@ -22,8 +22,7 @@ class Targets(NamedTuple):
     Attributes:
         boxes: ``(n, M, 4)`` float32 left, top, right, bottom in pixels of the tensor.
         classes: ``(n, M)`` int64, ``PADDING`` where there is no box.
-        weights: ``(n, M)`` float32 in [0, 1]: how sure the box is. 0 marks a region to ignore, neither defect nor
-            background; a detector may take all others for sure.
+        weights: ``(n, M)`` float32 in [0, 1]: 0 marks a region to ignore, neither defect nor background.
     """
 
     boxes: Tensor

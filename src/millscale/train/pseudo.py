@@ -42,10 +42,12 @@ def firm_limits(found: Sequence[Boxes], annotated: Sequence[Boxes], classes: int
 
 
 def pseudo_boxes(found: Boxes, limits: Floats, ignored: float) -> Boxes:
-    """The found boxes as annotations: difficult below the limit of their class, dropped below ``ignored`` times it.
-
-    They keep their scores, which scenes take for weights: the student learns to be as sure as the views agree.
-    """
+    """The found boxes as annotations: difficult below the limit of their class, dropped below ``ignored`` times it."""
     score, limit = np.asarray(found.score, np.float64), limits[found.class_id]
     kept = score >= ignored * limit
-    return Boxes(found.xyxy[kept], found.class_id[kept], found.score[kept], (score < limit)[kept])  # type: ignore[index]
+    return Boxes(found.xyxy[kept], found.class_id[kept], score[kept].astype(np.float32), (score < limit)[kept])
+
+
+def teaches(boxes: Boxes) -> bool:
+    """An image with firm boxes, or without any: one with doubtful boxes alone would teach background alone."""
+    return not len(boxes) or not np.asarray(boxes.difficult).all()

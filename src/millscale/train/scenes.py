@@ -51,7 +51,7 @@ class Source:
 
     Attributes:
         pixels: ``(N, h, w, 3)`` uint8.
-        boxes: of each image, in pixels of that array; their scores are their weights, but 0 for difficult ones.
+        boxes: of each image, in pixels of that array.
     """
 
     pixels: Pixels
@@ -106,9 +106,8 @@ def _turned(source: Source, row: int, rng: np.random.Generator) -> _Picture:
         pixels, xyxy[:, [1, 3]] = pixels[::-1], height - xyxy[:, [3, 1]]
     if view & 2:
         pixels, xyxy[:, [0, 2]] = pixels[:, ::-1], width - xyxy[:, [2, 0]]
-    assert boxes.difficult is not None  # noqa: S101 - Boxes fills both in
-    assert boxes.score is not None  # noqa: S101
-    return _Picture(pixels, xyxy, boxes.class_id, np.where(boxes.difficult, np.float32(0), boxes.score))
+    assert boxes.difficult is not None  # noqa: S101 - Boxes fills it in
+    return _Picture(pixels, xyxy, boxes.class_id, (~boxes.difficult).astype(np.float32))
 
 
 def _mosaic(

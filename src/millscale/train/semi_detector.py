@@ -23,7 +23,7 @@ from millscale.train.detection import Detector
 from millscale.train.detector import Rows, Setup, locate, train_detector, train_on
 from millscale.train.device import repeatable
 from millscale.train.export import Normalise
-from millscale.train.pseudo import firm_limits, pseudo_boxes
+from millscale.train.pseudo import firm_limits, pseudo_boxes, teaches
 from millscale.train.scenes import Source
 
 _FOUND = Detection(least_score=0.05)
@@ -63,7 +63,8 @@ def _learn(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[st
     for number in range(config.rounds if len(bare) else 0):
         source, counts = _with_pseudo_boxes(setup, model, annotated, bare, f"{name} boxes {number}")
         told["rounds"].append(counts)
-        mixed = np.concatenate([np.tile(annotated, _times(len(annotated), len(bare), config.annotated)), bare])
+        used = bare[[teaches(source.boxes[row]) for row in bare]]
+        mixed = np.concatenate([np.tile(annotated, _times(len(annotated), len(used), config.annotated)), used])
         model = train_on(replace(setup, config=students, source=source), mixed, f"{name} student {number}", model)
         told["map50"] += [_map50(setup, model, judged)] if len(judged) else []
     return model, told

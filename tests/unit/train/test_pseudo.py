@@ -1,12 +1,13 @@
 """Pseudo-boxes: as many as annotators would have drawn, the doubtful ones ignored."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from millscale.core.types import Boxes
-from millscale.train.pseudo import firm_limits, pseudo_boxes
+from millscale.train.pseudo import firm_limits, pseudo_boxes, teaches
 
 
 def boxes(*named: tuple[int, float]) -> Boxes:
@@ -45,3 +46,11 @@ def test_boxes_below_the_limit_are_ignored_and_weak_ones_dropped():
     assert_allclose(made.score, [0.8, 0.5, 0.5])
     assert_array_equal(made.class_id, [0, 0, 1])
     assert_array_equal(made.difficult, [False, True, False])
+
+
+@pytest.mark.parametrize(
+    ("named", "limit", "expected"), [([], 0.5, True), ([0.9, 0.3], 0.5, True), ([0.4, 0.3], 0.5, False)]
+)
+def test_images_with_doubtful_boxes_alone_teach_nothing(named, limit, expected):
+    made = pseudo_boxes(boxes(*((0, score) for score in named)), np.array([limit]), 0.0)
+    assert teaches(made) is expected

@@ -77,10 +77,3 @@ def test_a_batch_of_images_without_boxes_has_padding_alone():
     _, targets = scenes(empty, np.arange(6), (SIDE, SIDE), STILL, np.random.default_rng(0))
     assert targets.boxes.shape == (6, 1, 4)
     assert (targets.classes == PADDING).all()
-
-
-def test_scores_of_boxes_are_their_weights():
-    made = source()
-    boxes = [Boxes(one.xyxy, one.class_id, [0.1 * k]) for k, one in enumerate(made.boxes)]
-    _, targets = scenes(Source(made.pixels, boxes), np.arange(6), (SIDE, SIDE), STILL, np.random.default_rng(0))
-    np.testing.assert_allclose(targets.weights[:, 0], 0.1 * np.arange(6), rtol=1e-6)

@@ -42,15 +42,6 @@ def test_points_inside_a_box_answer_for_it_and_the_best_gives_its_overlap():
     assert 0 < found.quality[0, 1] < 0.1  # its overlap is a half, to the sixth power
 
 
-def test_points_of_a_box_that_is_less_sure_are_to_say_so():
-    box = [0.0, 0, 16, 8]
-    boxes, scores = predicted(*[box] * 4), torch.full((1, 4, 1), 0.5)
-    sure, half = (assign(POINTS, boxes, scores, targets([box], [0], [weight])) for weight in (1.0, 0.5))
-    torch.testing.assert_close(half.quality, 0.5 * sure.quality)
-    assert half.positive.equal(sure.positive)
-    assert not half.ignored.any()
-
-
 def test_a_point_in_two_boxes_answers_for_the_one_it_covers_better():
     small, large = [0.0, 0, 8, 8], [0.0, 0, 16, 16]
     boxes = predicted(small, large, large, large)

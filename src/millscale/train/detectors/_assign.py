@@ -23,7 +23,7 @@ class Assignment(NamedTuple):
     Attributes:
         positive: ``(n, A)`` bool, the point answers for a box.
         box: ``(n, A)`` int64 index of that box among the targets; 0 elsewhere.
-        quality: ``(n, A)`` in [0, 1], the score that the point should give, lower for boxes less sure; 0 elsewhere.
+        quality: ``(n, A)`` in [0, 1], the score that the point should give; 0 elsewhere.
         ignored: ``(n, A)`` bool, the point lies in a region to ignore and answers for nothing.
     """
 
@@ -57,7 +57,7 @@ def assign(points: Tensor, boxes: Tensor, scores: Tensor, targets: Targets) -> A
     chosen &= torch.zeros_like(chosen).scatter_(1, owner[:, None], 1)
     best_alignment = (alignment * chosen).amax(2, keepdim=True)
     best_overlap = (overlap * chosen).amax(2, keepdim=True)
-    quality = (alignment * chosen * best_overlap / (best_alignment + _TINY) * targets.weights[..., None]).amax(1)
+    quality = (alignment * chosen * best_overlap / (best_alignment + _TINY)).amax(1)
     positive = chosen.any(1)
     unsure = (inside & ((targets.classes != PADDING) & (targets.weights == 0))[..., None]).any(1)
     return Assignment(positive, torch.where(positive, owner, 0), quality, unsure & ~positive)
