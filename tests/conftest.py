@@ -16,6 +16,12 @@ from millscale.data.manifest import Manifest
 from millscale.data.synthetic import make_dataset
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests of one module run on one worker, so that what they share is made once."""
+    if item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory):
     """Nothing a test computes meets the user's cache, nor the other way round."""

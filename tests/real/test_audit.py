@@ -8,18 +8,24 @@ import pytest
 
 from millscale.data.audit import Audit, check
 from millscale.data.read import read
+from millscale.pipeline.audited import audited
+from millscale.pipeline.summary import silent
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = pytest.mark.skipif(
-    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, neu-det and magnetic-tile"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not DATA,
+        reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, neu-det and magnetic-tile",
+    ),
+    pytest.mark.xdist_group("neu"),
+]
 LONG = {"Cr": "crazing", "In": "inclusion", "Pa": "patches"}
 LONG |= {"PS": "pitted_surface", "RS": "rolled-in_scale", "Sc": "scratches"}
 
 
 @cache
 def audit(name: str) -> Audit:
-    return check(read(Path(DATA or "") / name))
+    return audited(read(Path(DATA or "") / name), silent)
 
 
 def pairs(found: Audit, least: float) -> set[frozenset[str]]:
