@@ -89,21 +89,26 @@ def _covering_fonts(needed: frozenset[str], available: Sequence[str] | None) -> 
     return families
 
 
+_REGULAR = (400, "normal", "regular")
+
+
 def _candidates() -> list[str]:
     """Installed regular families, those that cover many scripts first; the library's own add nothing."""
     own = ("DejaVu", "STIX", "cm", "Last Resort")
     regular = {
         entry.name
         for entry in fontManager.ttflist
-        if entry.style == "normal" and entry.weight in (400, "normal", "regular") and not entry.name.startswith(own)
+        if entry.style == "normal" and entry.weight in _REGULAR and not entry.name.startswith(own)
     }
     return sorted(regular, key=lambda name: (not any(part in name.lower() for part in _WIDE_COVERAGE), name))
 
 
 @lru_cache(maxsize=256)
 def _characters(family: str) -> frozenset[int]:
-    path = next(e.fname for e in fontManager.ttflist if e.name == family and e.style == "normal")
+    upright = [entry for entry in fontManager.ttflist if entry.name == family and entry.style == "normal"]
+    # The library lists a family's weights in any order, and the bold one may lack characters.
+    upright.sort(key=lambda entry: (entry.weight not in _REGULAR, entry.fname))
     try:
-        return frozenset(FT2Font(path).get_charmap())
+        return frozenset(FT2Font(upright[0].fname).get_charmap()) if upright else frozenset()
     except (OSError, RuntimeError):
         return frozenset()
