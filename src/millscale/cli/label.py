@@ -114,7 +114,6 @@ def apply(
         known = taking.read_known(labels, images, given)
         classes = () if images is None else images.classes
         applied = taking.apply(given, known, classes, new_class=new_class, replace=replace)
-        labels.parent.mkdir(parents=True, exist_ok=True)
         if folders is not None and images is not None:
             say(f"{taking.copy_into_folders(applied.labels, images, folders)} images copied into {folders}")
         write_labels(labels, applied.labels)

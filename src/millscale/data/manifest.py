@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
 from millscale.core.types import Boxes, Problem
@@ -70,6 +71,12 @@ class Manifest:
         """Images of each class, every class named, also the empty ones."""
         counts = Counter(record.label for record in self.records)
         return {name: counts.get(name, 0) for name in self.classes}
+
+    @cached_property
+    def targets(self) -> NDArray[np.int64]:
+        """``(N,)`` class indices of the images, -1 for one without label."""
+        index = {None: -1} | {name: position for position, name in enumerate(self.classes)}
+        return np.array([index[record.label] for record in self.records], np.int64)
 
     @cached_property
     def fingerprint(self) -> str:

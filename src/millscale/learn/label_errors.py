@@ -124,7 +124,7 @@ def label_ranking(
         )
     folds = split(manifest, folds=_FOLDS, groups=groups, seed=seed)
     vectors = features.rows(range(len(manifest)), views=VIEWS)
-    return rank_labels(vectors, _targets(manifest), folds.fold_of(manifest.ids), len(manifest.classes))
+    return rank_labels(vectors, manifest.targets, folds.fold_of(manifest.ids), len(manifest.classes))
 
 
 def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> list[SuspectLabel]:
@@ -142,16 +142,11 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
         DataError: fewer than five groups.
     """
     probs = label_ranking(manifest, seed=seed, progress=progress).probs
-    targets = _targets(manifest)
+    targets = manifest.targets
     usual = np.array([probs[targets == c, c].mean() for c in range(len(manifest.classes))])
     best = probs.argmax(1)
     sure = (best != targets) & (probs.max(1) >= np.maximum(usual[best], LEAST_SURE))
     return [_suspect(manifest, int(i), int(best[i]), float(probs[i, best[i]])) for i in np.flatnonzero(sure)]
-
-
-def _targets(manifest: Manifest) -> Ints:
-    place = {name: position for position, name in enumerate(manifest.classes)}
-    return np.array([place[str(record.label)] for record in manifest.records], np.int64)
 
 
 def _suspect(manifest: Manifest, row: int, suggestion: int, probability: float) -> SuspectLabel:

@@ -49,8 +49,7 @@ class Task:
     @property
     def targets(self) -> NDArray[np.int64]:
         """``(N,)`` class indices of the images, -1 for one without label."""
-        index = {None: -1} | {name: position for position, name in enumerate(self.manifest.classes)}
-        return np.array([index[record.label] for record in self.manifest.records], np.int64)
+        return self.manifest.targets
 
     def training_rows(self, fold: int | None) -> NDArray[np.int64]:
         """Rows to learn from while ``fold`` is held out, or all where it is None.

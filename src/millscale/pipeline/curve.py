@@ -102,10 +102,9 @@ def learning_curve(
     features = extract(known, open_backbones(backbone), fitting(known), progress=progress)
     if len(features.manifest) != len(known):
         raise DataError(features.manifest.problems[-1].message)
-    place = {name: number for number, name in enumerate(known.classes)}
     points = measure(
         np.concatenate([averaged(chunk, ProbeConfig.views) for chunk in features.chunks()]),
-        np.array([place[str(record.label)] for record in known.records], np.int64),
+        known.targets,
         np.unique(groups, return_inverse=True)[1],
         parts.fold_of(known.ids),
         sorted(set(labels)),

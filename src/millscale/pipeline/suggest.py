@@ -80,8 +80,7 @@ def suggest(
     groups = len({record.group for record in labelled.records})
     parts = split(labelled, folds=min(_FOLDS, groups), seed=seed)
     fold = {name: number for number, names in enumerate(parts.folds) for name in names}
-    place = {name: number for number, name in enumerate(known.classes)}
-    targets = np.array([-1 if r.label is None else place[r.label] for r in known.records], np.int64)
+    targets = known.targets
     folds = np.array([fold.get(name, -1) for name in known.ids], np.int64)
     found = suggestions(surroundings, targets, folds, len(known.classes))
     sure = found.probs.max(1)
