@@ -1,10 +1,11 @@
 """Train the detectors that the tables report, one at a time; needs MILLSCALE_DATA/neu-det and MILLSCALE_WEIGHTS.
 
     python scripts/detectors.py kaggle yolo_n           trained and judged on the published 1440/360 split
-    python scripts/detectors.py views yolo_n            that model again, eight views of each image fused
+    python scripts/detectors.py views yolo_n            that model again, four and eight views of each image fused
     python scripts/detectors.py folds yolo_n            group-clean 5-fold cross-validation
     python scripts/detectors.py leaky yolo_n --seed 0   as many training images, with mates of the test images
     python scripts/detectors.py clean yolo_n --seed 0   and without; with 1 and 2 for --seed, what the leak is worth
+    python scripts/detectors.py consensus yolo_n        as clean, but trained on merged annotations
 
 Each run keeps its checkpoints in ``runs/detectors`` and goes on from them. What it leaves for ``python -m benchmarks
 detection`` is small: the boxes found, image by image, and the card, in ``benchmarks/predictions``.
@@ -14,15 +15,17 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import millscale as ms
+from millscale.data.audit.consensus import consensus
 from millscale.data.leak_sets import leak_sets
 from millscale.data.leaks import Parts, read_parts
 from millscale.data.manifest import Manifest
-from millscale.data.split import named_split
+from millscale.data.split import load_split, named_split
 from millscale.pipeline.audited import audited
 from millscale.pipeline.config import TrainConfig
 from millscale.pipeline.evaluate import evaluate
@@ -37,14 +40,14 @@ NOTES = (
     "Trained by the millscale project on NEU-DET (Song & Yan 2013), whose owners state no licence; no NEU image is "
     "inside. Use on NEU-like hot-rolled strip; measure on your own images before you trust it."
 )
-LEAK_TEST, VIEWS = 240, 8
+LEAK_TEST, VIEWS = 240, (4, 8)
 COMMITTED = "yolo_n--kaggle1440"
 """The run whose bundle is kept, so that anyone can score it again; it is also the packaged detector."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("split", choices=("kaggle", "views", "folds", "leaky", "clean"))
+    parser.add_argument("split", choices=("kaggle", "views", "folds", "leaky", "clean", "consensus"))
     parser.add_argument("detector")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="options")
@@ -54,14 +57,18 @@ def main() -> None:
         raise SystemExit("Set MILLSCALE_DATA to the folder that holds neu-det.")
     images = ms.read(data)
     if given.split == "views":
-        _judge_views(given.detector, images.select(_kaggle(data, images)["val"]))
+        for views in VIEWS:
+            _judge_views(given.detector, images.select(_kaggle(data, images)["val"]), views)
         return
     options: dict[str, Any] = dict(option.split("=", 1) for option in given.options)
     options |= {"detector": given.detector, "final": "reuse", "held_out_folds": 0}
     config = TrainConfig(str(data), task="detect", options=options, seed=given.seed, licence_notes=NOTES)
     name = "kaggle1440" if given.split == "kaggle" else f"{given.split}-seed{given.seed}"
     if given.split != "folds":
-        config = replace(config, split=str(_split(given.split, name, data, images, given.seed)))
+        file = _split(given.split, name, data, images, given.seed)
+        config = replace(config, split=str(file))
+        if given.split == "consensus":
+            images = _merged(images, load_split(file).train)
     _run(images, config, f"{given.detector}--{name}")
 
 
@@ -79,19 +86,27 @@ def _split(kind: str, name: str, data: Path, images: Manifest, seed: int) -> Pat
     return file
 
 
+def _merged(images: Manifest, training: Sequence[str]) -> Manifest:
+    """The images with the boxes of the training part merged over overlapping crops, those of the test part as drawn."""
+    boxes = {record.id: record.boxes for record in consensus(images, audited(images, _tell)).records}
+    chosen = set(training)
+    records = (replace(r, boxes=boxes[r.id]) if r.id in chosen else r for r in images.records)
+    return replace(images, records=tuple(records))
+
+
 def _kaggle(data: Path, images: Manifest) -> Parts:
     lists = {part: data / f"splits/kaggle1440-360_{part}.txt" for part in ("train", "val")}
     return cast(Parts, read_parts(lists, images))
 
 
-def _judge_views(detector: str, test: Manifest) -> None:
-    """Eight views cost eight times the operations; nothing is trained or chosen."""
-    trained, name = f"{detector}--kaggle1440", f"{detector}-{VIEWS}views--kaggle1440"
+def _judge_views(detector: str, test: Manifest, views: int) -> None:
+    """Each view costs the operations of an image; nothing is trained or chosen."""
+    trained, name = f"{detector}--kaggle1440", f"{detector}-{views}views--kaggle1440"
     bundle = NANO if trained == COMMITTED else RUNS / trained / f"{trained}.millscale"
-    found = evaluate(bundle, test, RUNS / name, views=VIEWS, progress=_tell)
+    found = evaluate(bundle, test, RUNS / name, views=views, progress=_tell)
     shutil.copyfile(RUNS / name / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
     card = open_bundle(bundle).card.model_dump(mode="json")
-    card["provenance"]["network"]["gflops"] *= VIEWS
+    card["provenance"]["network"]["gflops"] *= views
     write_json(PREDICTIONS / f"{name}.card.json", {**card, "name": name, "metrics": found.metrics.to_json()})
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")
 

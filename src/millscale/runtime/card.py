@@ -24,6 +24,7 @@ Views = Literal[1, 2, 4, 8]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Shift = Annotated[float, Field(ge=-16.0, le=16.0)]
 MemberName = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.(onnx|npy|png)$")]
 
 
@@ -40,6 +41,8 @@ class Detection(_Strict):
         most: boxes kept of an image, the strongest.
         thresholds: class name → the score from which a box of it counts: the operating point.
         views: dihedral views of the image that are located in and fused, the untouched one first.
+        shift: (x, y) in pixels of the image, how far the boxes of all views lie right of and below where annotators
+            draw them; it is taken off what is found.
     """
 
     least_score: Probability = 0.001
@@ -47,6 +50,7 @@ class Detection(_Strict):
     most: Annotated[int, Field(ge=1, le=1000)] = 100
     thresholds: dict[str, Probability] = {}
     views: Views = 1
+    shift: tuple[Shift, Shift] = (0.0, 0.0)
 
 
 class Alarms(_Strict):

@@ -59,6 +59,21 @@ def decode(
     return Boxes(xyxy[kept], classes[kept], np.clip(found[kept], 0.0, 1.0).astype(np.float32))
 
 
+def shifted(boxes: Boxes, shift: tuple[float, float], size: tuple[int, int]) -> Boxes:
+    """Found boxes where annotators would have drawn them; see ``Detection.shift``.
+
+    Args:
+        boxes: found on an image.
+        shift: (x, y) in its pixels, taken off.
+        size: its (height, width), which boxes are clipped to.
+    """
+    if shift == (0.0, 0.0):
+        return boxes
+    xyxy = clipped(boxes.xyxy - np.array([*shift, *shift], np.float32), size)
+    seen = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+    return Boxes(xyxy[seen], boxes.class_id[seen], np.asarray(boxes.score)[seen])
+
+
 def suppress(xyxy: NDArray[np.float32], classes: NDArray[np.int64], iou: float, most: int) -> NDArray[np.int64]:
     """Rows that survive greedy non-maximum suppression: no stronger survivor of their class overlaps them.
 

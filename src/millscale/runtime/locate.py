@@ -7,7 +7,7 @@ from millscale.core.errors import ModelError
 from millscale.core.types import Boxes, Image
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.runtime.card import Detection, Part
-from millscale.runtime.detect import decode
+from millscale.runtime.detect import decode, shifted
 from millscale.runtime.fusion import fuse
 from millscale.runtime.network import Network, open_network
 from millscale.runtime.views import boxes_of_view, view_of
@@ -48,9 +48,8 @@ class Locator:
         """
         detection = self._detection
         found = [self._locate_in(image, view) for view in range(detection.views)]
-        if len(found) == 1:
-            return found[0]
-        return fuse(found, least_score=detection.least_score, most=detection.most)
+        one = found[0] if len(found) == 1 else fuse(found, least_score=detection.least_score, most=detection.most)
+        return shifted(one, detection.shift, (image.shape[0], image.shape[1]))
 
     def top_scores(self, image: Image) -> NDArray[np.float32]:
         """The highest raw scores, falling: what a card remembers of its golden image.

@@ -2,7 +2,8 @@
 
 A surface has no up or down, so the eight views of the square come first; then another crop and scale,
 another exposure, sharpness and noise, and a covered patch. All take ``(n, c, h, w)`` float images in [0, 1],
-return new ones, and draw from a generator on the CPU, so that the draws are the same on every device.
+return new ones, and draw from a generator on the CPU, so that all draws but the pixels of the noise are the same on
+every device.
 """
 
 import math
@@ -136,7 +137,10 @@ def noisy(images: Tensor, largest: float, generator: Generator) -> Tensor:
     """Gaussian noise for half of the images; grey stays grey."""
     n, _, height, width = images.shape
     deviation = _column(largest * _half(n, generator), images)
-    noise = torch.randn(n, 1, height, width, generator=generator).to(images.device, images.dtype)
+    # A draw for every pixel is costly to carry over to the device; its seed is not.
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    own = Generator(images.device).manual_seed(seed)
+    noise = torch.randn(n, 1, height, width, generator=own, device=images.device, dtype=images.dtype)
     return (images + deviation * noise).clamp(0, 1)
 
 

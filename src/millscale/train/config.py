@@ -167,7 +167,8 @@ class DetectorConfig(_Checked):
         multi_scale: largest change of the size from batch to batch, a share, in [0, 1).
         epochs: passes over the training images.
         batch: images a step.
-        rate: highest learning rate, reached after the warm-up, then a cosine down to zero.
+        rate: highest learning rate, reached after the warm-up, then a cosine down to zero; 0 takes what suits the
+            detector.
         warm_up: share of all steps in which the rate rises, in [0, 1).
         weight_decay: of AdamW, on weights but not on biases.
         ema: decay a step of the moving average of the weights, which is what is judged and kept.
@@ -190,9 +191,9 @@ class DetectorConfig(_Checked):
     pretrained: bool = True
     size: int = 0
     multi_scale: float = 0.0
-    epochs: int = 60
-    batch: int = 16
-    rate: float = 1e-3
+    epochs: int = 120
+    batch: int = 32
+    rate: float = 0.0
     warm_up: float = 0.05
     weight_decay: float = 0.05
     ema: float = 0.998
@@ -201,7 +202,7 @@ class DetectorConfig(_Checked):
     zoom: float = 0.4
     still: float = 0.2
     augment: float = 0.7
-    softness: float = 0.0
+    softness: float = 0.05
     held_out_folds: int = 1
     final: Final = "refit"
     precision: Precision = "auto"
@@ -210,10 +211,9 @@ class DetectorConfig(_Checked):
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
             self._check(name, "1 or more", lambda count: count >= 1)
-        for name in ("size", "held_out_folds", "weight_decay", "zoom", "augment", "softness"):
+        for name in ("size", "held_out_folds", "rate", "weight_decay", "zoom", "augment", "softness"):
             self._check(name, "0 or more", lambda value: value >= 0)
-        for name in ("rate", "clip"):
-            self._check(name, "a number above 0", lambda value: value > 0)
+        self._check("clip", "a number above 0", lambda value: value > 0)
         for name in ("warm_up", "ema", "multi_scale"):
             self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)
         for name in ("mosaic", "still"):
@@ -227,17 +227,20 @@ class SemiDetectorConfig(DetectorConfig):
     """Options of training a detector on few annotated images and many without annotation.
 
     Attributes:
-        views: dihedral views that the teacher looks at images without annotation in, 1 to 8.
+        teachers: detectors that learn from the annotated images alone, each from another seed.
+        views: dihedral views that the teachers look at images without annotation in, 1 to 8.
         share: of the boxes that annotators would have drawn, were all images like the annotated ones: so many of
             each class the student learns as true.
         firm: the least score of such a box, in [0, 1].
         ignored: boxes down to this share of their class's limit become regions to ignore, in [0, 1].
         annotated: share of the student's scenes that are annotated images, at least, in [0, 1).
         student_epochs: passes of the student over all images.
-        student_rate: its highest learning rate; it starts from the teacher.
+        student_rate: its highest learning rate.
+        anew: the student starts as its teachers did, else from the first of them.
         rounds: students, each with boxes of the one before; 0 trains the teacher alone.
     """
 
+    teachers: int = 1
     views: int = 8
     share: float = 0.8
     firm: float = 0.05
@@ -245,12 +248,14 @@ class SemiDetectorConfig(DetectorConfig):
     annotated: float = 0.5
     student_epochs: int = 20
     student_rate: float = 3e-4
+    anew: bool = False
     rounds: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("views", "1 to 8", lambda count: 1 <= count <= 8)
-        self._check("student_epochs", "1 or more", lambda count: count >= 1)
+        for name in ("teachers", "student_epochs"):
+            self._check(name, "1 or more", lambda count: count >= 1)
         self._check("rounds", "0 or more", lambda count: count >= 0)
         for name in ("share", "student_rate"):
             self._check(name, "a number above 0", lambda value: value > 0)

@@ -40,9 +40,12 @@ class Detector(nn.Module):
     Attributes:
         softness: how ambiguous the extent of annotated boxes is: the deviation of their sides as a share of width
             and height. A detector may leave it unread.
+        recordable: the loss does the same work for every batch of a shape and never waits for the device, so that a
+            GPU can record it once.
     """
 
     softness: float = 0.0
+    recordable: bool = False
 
     def loss(self, images: Tensor, targets: Targets) -> Tensor:
         """What training lowers, a scalar."""
@@ -68,6 +71,7 @@ class DetectorSpec:
         mean, std: of each RGB channel in [0, 1], which the exported graph normalises with.
         stride: heights and widths are multiples of it.
         size: the working size that was found best for images of some 200 pixels.
+        rate: the learning rate that suits it.
         dense: no depthwise convolutions.
         folded: the weights it starts from have their batch norms folded away.
     """
@@ -79,6 +83,7 @@ class DetectorSpec:
     std: tuple[float, float, float]
     stride: int = 32
     size: int = 256
+    rate: float = 1e-3
     dense: bool = True
     folded: bool = False
 

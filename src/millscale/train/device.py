@@ -52,7 +52,8 @@ def _processor_has_bfloat16() -> bool:
 def repeatable(device: torch.device) -> Iterator[None]:
     """Within it, equal seeds give equal bits; random state and settings are put back at the end.
 
-    On a GPU, an operation that has no repeatable form warns instead of stopping the training.
+    On a GPU, an operation that has no repeatable form warns instead of stopping the training, and float32 is float32,
+    not TF32: what is judged there must be found again by the exported graph on a processor.
     """
     cuda = device.type == "cuda"
     if cuda:
@@ -63,7 +64,9 @@ def repeatable(device: torch.device) -> Iterator[None]:
     )
     filling: Any = torch.utils.deterministic  # a module with a property, which mypy does not see
     filled = filling.fill_uninitialized_memory
+    rounded = torch.backends.cudnn.allow_tf32
     torch.use_deterministic_algorithms(mode=True, warn_only=cuda)
+    torch.backends.cudnn.allow_tf32 = False
     # Nothing here reads memory that it has not written; filling all of it first takes a sixth of a detector's step.
     filling.fill_uninitialized_memory = False
     try:
@@ -72,3 +75,4 @@ def repeatable(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(mode=before[0], warn_only=before[1])
         filling.fill_uninitialized_memory = filled
+        torch.backends.cudnn.allow_tf32 = rounded

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from millscale.core.errors import ModelError
 from millscale.train.checkpoint import load_checkpoint, save_checkpoint
@@ -164,8 +165,8 @@ def _require_finite(loss: Tensor, step: int, config: LoopConfig) -> None:
 def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """``average ← d average + (1 - d) model``; d grows over the first steps, to forget the start."""
     decay = min(decay, (1 + step) / (10 + step))
-    for weight, new in zip(average.parameters(), model.parameters(), strict=True):
-        weight.lerp_(new, 1 - decay)
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    follow(list(average.parameters()), list(model.parameters()), step)
     for buffer, value in zip(average.buffers(), model.buffers(), strict=True):
         buffer.copy_(value)
 

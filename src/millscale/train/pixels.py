@@ -66,3 +66,13 @@ def _write(manifest: Manifest, preprocess: Preprocess, path: Path, progress: Pro
         if row % 64 == 63 or row + 1 == n:
             progress("images", row + 1, n)
     pixels.flush()
+
+
+def grey_or_coloured(pixels: Pixels) -> Pixels:
+    """``(N, h, w, 1)`` in memory where the three colours of every image are the same, else what was given."""
+    grey = np.empty((*pixels.shape[:3], 1), np.uint8)
+    for row, image in enumerate(pixels):
+        if (image != image[..., :1]).any():
+            return pixels
+        grey[row] = image[..., :1]
+    return grey

@@ -50,7 +50,7 @@ class Source:
     """What scenes are made from.
 
     Attributes:
-        pixels: ``(N, h, w, 3)`` uint8.
+        pixels: ``(N, h, w, 3)`` uint8, or ``(N, h, w, 1)`` where all are grey.
         boxes: of each image, in pixels of that array.
     """
 
@@ -60,7 +60,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """``(h, w, 3)`` uint8 with boxes ``(k, 4)``, their classes and weights ``(k,)``."""
+    """``(h, w, c)`` uint8 with boxes ``(k, 4)``, their classes and weights ``(k,)``."""
 
     pixels: Pixels
     xyxy: NDArray[np.float32]
@@ -81,7 +81,7 @@ def scenes(
         rng: decides everything random.
 
     Returns:
-        ``(n, 3, h, w)`` uint8 and their boxes.
+        ``(n, c, h, w)`` uint8 and their boxes.
     """
     made = []
     for row in rows:
@@ -115,7 +115,7 @@ def _mosaic(
 ) -> _Picture:
     height, width = size
     y, x = (int(side * rng.uniform(*_SPLIT)) for side in size)
-    canvas, parts = np.empty((height, width, 3), np.uint8), []
+    canvas, parts = np.empty((height, width, pictures[0].pixels.shape[2]), np.uint8), []
     places = ((0, 0, y, x), (0, x, y, width - x), (y, 0, height - y, x), (y, x, height - y, width - x))
     for picture, (top, left, high, wide) in zip(pictures, places, strict=True):
         part = _cut(picture, (high, wide), (config.smallest, config.largest), config.stretch, rng)
@@ -155,7 +155,7 @@ def _cut(
 def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
-    planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
     scaled = functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
     return scaled[0].permute(1, 2, 0).numpy()
 

@@ -1,6 +1,7 @@
 """Train a detector on annotated images, then again with the boxes that it finds on images without annotation."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -55,17 +56,21 @@ def _learn(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[st
     annotated, bare = rows[folds[rows] >= 0], rows[folds[rows] < 0]
     # The teacher does not depend on the options of its students, nor need it be trained anew when they change.
     own = DetectorConfig(**{option.name: getattr(config, option.name) for option in fields(DetectorConfig)})
-    model = train_on(replace(setup, config=own), annotated, f"{name} teacher")
+    names = [f"{name} teacher {number}".removesuffix(" 0") for number in range(config.teachers)]
+    teachers = [train_on(replace(setup, config=own), annotated, teacher) for teacher in names]
+    model = teachers[0]
     told: dict[str, Any] = {"annotated": len(annotated), "without_annotation": len(bare), "rounds": []}
     judged = np.flatnonzero(folds == fold)
     told["map50"] = [_map50(setup, model, judged)] if len(judged) else []
     students = replace(config, epochs=config.student_epochs, rate=config.student_rate)
     for number in range(config.rounds if len(bare) else 0):
-        source, counts = _with_pseudo_boxes(setup, model, annotated, bare, f"{name} boxes {number}")
+        source, counts = _with_pseudo_boxes(setup, teachers, annotated, bare, f"{name} boxes {number}")
         told["rounds"].append(counts)
         used = bare[[teaches(source.boxes[row]) for row in bare]]
         mixed = np.concatenate([np.tile(annotated, _times(len(annotated), len(used), config.annotated)), used])
-        model = train_on(replace(setup, config=students, source=source), mixed, f"{name} student {number}", model)
+        start = None if config.anew else model
+        model = train_on(replace(setup, config=students, source=source), mixed, f"{name} student {number}", start)
+        teachers = [model]
         told["map50"] += [_map50(setup, model, judged)] if len(judged) else []
     return model, told
 
@@ -76,12 +81,12 @@ def _times(annotated: int, bare: int, share: float) -> int:
 
 
 def _with_pseudo_boxes(
-    setup: Setup, teacher: Detector, annotated: Rows, bare: Rows, name: str
+    setup: Setup, teachers: Sequence[Detector], annotated: Rows, bare: Rows, name: str
 ) -> tuple[Source, dict[str, Any]]:
     """The images with boxes also for those without annotation, and how many of which class at which limit."""
     config, classes = setup.config, setup.task.manifest.classes
     assert isinstance(config, SemiDetectorConfig)  # noqa: S101 - train_semi_detector gives one
-    found = found_in_views(setup, teacher, bare, config.views, name)
+    found = found_in_views(setup, teachers, bare, config.views, name)
     boxes = list(setup.source.boxes)
     limits = firm_limits(found, [boxes[row] for row in annotated], len(classes), config.share, config.firm)
     for row, one in zip(bare, found, strict=True):
@@ -95,24 +100,27 @@ def _with_pseudo_boxes(
 
 
 @torch.no_grad()
-def found_in_views(setup: Setup, model: Detector, rows: Rows, views: int, name: str) -> list[Boxes]:
-    """What the model finds in several dihedral views of each image, fused, in pixels of the tensor.
+def found_in_views(setup: Setup, models: Sequence[Detector], rows: Rows, views: int, name: str) -> list[Boxes]:
+    """What models find in several dihedral views of each image, fused, in pixels of the tensor.
 
-    A fused box scores its mean score times the share of the views that found it.
+    A fused box scores its mean score times the share of the models' views that found it.
     """
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - a detector's images all have one
     views = min(views, 8 if size[0] == size[1] else 4)  # the first four are not transposed
     normalise = Normalise(setup.preprocess).to(setup.device)
-    model.eval()
+    for model in models:
+        model.eval()
     fused = []
     with repeatable(setup.device):
         for done, row in enumerate(rows, 1):
             seen = np.stack([view_of(setup.source.pixels[row], view) for view in range(views)])
             images = normalise(torch.from_numpy(seen).to(setup.device)).contiguous(memory_format=torch.channels_last)
-            xyxy, scores = (answer.cpu().numpy() for answer in model.raw(images))
-            found = [decode(xyxy[view], scores[view], _FOUND, Geometry(), size) for view in range(views)]
-            back = [Boxes(boxes_of_view(b.xyxy, k, size), b.class_id, b.score) for k, b in enumerate(found)]
+            back = []
+            for model in models:
+                xyxy, scores = (answer.cpu().numpy() for answer in model.raw(images))
+                found = [decode(xyxy[view], scores[view], _FOUND, Geometry(), size) for view in range(views)]
+                back += [Boxes(boxes_of_view(b.xyxy, k, size), b.class_id, b.score) for k, b in enumerate(found)]
             fused.append(fuse(back, least_score=_FOUND.least_score, most=_FOUND.most))
             setup.task.progress(name, done, len(rows))
     return fused

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from millscale.core.errors import ModelError
+from millscale.core.types import Boxes
 from millscale.imaging.preprocess import Geometry
 from millscale.runtime.card import Detection
-from millscale.runtime.detect import decode, suppress
+from millscale.runtime.detect import decode, shifted, suppress
 
 SAME, SIZE = Geometry(), (100, 100)
 SQUARE = [10, 10, 30, 30]
@@ -116,3 +117,19 @@ def test_the_answer_of_the_network_is_not_changed():
     decode(boxes, scores, Detection(), SAME, SIZE)
     assert (boxes == before[0]).all()
     assert (scores == before[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "shift", "expected"),
+    [
+        ([10, 20, 30, 30], (2.0, -1.0), [[8, 21, 28, 31]]),
+        ([1, 0, 30, 30], (2.0, 0.5), [[0, 0, 28, 29.5]]),  # cut at the edge of the image
+        ([38, 0, 40, 10], (-3.0, 0.0), []),  # nothing of it is left
+        ([38, 0, 50, 10], (0.0, 0.0), [[38, 0, 50, 10]]),
+    ],
+)
+def test_boxes_are_put_back_to_where_annotators_draw_them(box, shift, expected):
+    found = shifted(Boxes([box], [1], [0.5]), shift, (40, 40))
+    assert found.xyxy.tolist() == expected
+    assert found.class_id.tolist() == [1] * len(expected)
+    assert found.score.tolist() == [0.5] * len(expected)

@@ -156,3 +156,9 @@ def test_a_part_of_another_input_size_is_refused(grid):
     part = part.model_copy(update={"preprocess": {**part.preprocess, "size": [30, 40]}})
     with pytest.raises(ModelError, match=r"ONNX Runtime fails on inputs of \{'images': \(1, 30, 40, 3\)\}"):
         golden_scores(grid.graph, part, np.zeros((9, 9), np.uint8), 3)
+
+
+@pytest.mark.parametrize("views", [1, 8])
+def test_the_annotators_shift_is_taken_off_once_whatever_the_views(grid, locator, views):
+    image = decode_image(grid.picture({(1, 2): (204, 0, 0)}))
+    assert told(locator(views=views, shift=(2.0, -1.0)).locate(image)) == [(0, 0.8, [8, 21, 18, 31])]

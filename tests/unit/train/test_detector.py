@@ -19,7 +19,8 @@ from millscale.learn.recipe import Task  # noqa: E402
 from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
 from millscale.runtime.detect import decode  # noqa: E402
 from millscale.train.config import DetectorConfig  # noqa: E402
-from millscale.train.detector import train_detector  # noqa: E402
+from millscale.train.detection import Detector  # noqa: E402
+from millscale.train.detector import _set_up, annotators_shift, train_detector  # noqa: E402
 
 CONFIG = DetectorConfig(size=64, epochs=2, batch=4, pretrained=False, final="reuse")
 
@@ -137,3 +138,32 @@ def test_images_of_other_proportions_are_letterboxed(manifest, tmp_path):
     trained = train_detector(task, replace(CONFIG, epochs=1))
     assert trained.preprocess == Preprocess("letterbox", (64, 64), (0.0,) * 3, (1 / 255,) * 3)
     assert all((boxes.xyxy[:, 3] <= 32).all() for boxes in (trained.reference[-1],))
+
+
+class Brightest(Detector):
+    """Finds the box around what is bright, exactly."""
+
+    def raw(self, images):
+        boxes, scores = torch.zeros(len(images), 1, 4), torch.zeros(len(images), 1, 2)
+        for k, image in enumerate(images):
+            rows, columns = torch.nonzero(image[0] > 128, as_tuple=True)
+            boxes[k, 0] = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            scores[k, 0, 0] = 0.9
+        return boxes, scores
+
+
+@pytest.mark.parametrize(("images", "expected"), [(160, (1.0, 0.5)), (40, (0.0, 0.0))])
+def test_annotations_beside_what_is_seen_are_noticed_where_there_are_enough(tmp_path, images, expected):
+    """Every box is drawn a pixel to the left and half a pixel too high; a third is held out, those are far off."""
+    records = []
+    for k in range(images):
+        pixels = np.zeros((64, 64), np.uint8)
+        left, top = 5 + k % 20, 9 + k % 13
+        pixels[top : top + 16, left : left + 20] = 255
+        Image.fromarray(pixels).save(tmp_path / f"{k:03}.png")
+        off = 9.0 if k % 3 == 0 else 1.0
+        box = Boxes([[left - off, top - 0.5, left + 20 - off, top + 15.5]], [0])
+        records.append(ImageRecord(f"{k:03}.png", tmp_path / f"{k:03}.png", boxes=box, group=f"g{k}"))
+    manifest = Manifest(tuple(records), ("square", "bar"), str(tmp_path))
+    setup = _set_up(Task(manifest, np.arange(images) % 3, 0, tmp_path / "run", silent), CONFIG)
+    assert annotators_shift(setup, Brightest(), 0) == expected

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 from millscale.core.errors import DataError
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.imaging.preprocess import Preprocess
-from millscale.train.pixels import batch_preprocess, prepared_pixels
+from millscale.train.pixels import batch_preprocess, grey_or_coloured, prepared_pixels
 
 
 @pytest.fixture
@@ -63,3 +63,10 @@ def test_an_interrupted_preparation_is_not_taken_for_a_whole_one(saved, tmp_path
     manifest.records[1].path.write_bytes(whole)
     pixels = prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *_: None)
     assert_array_equal(pixels[1], preprocess.apply(np.array(Image.open(manifest.records[1].path)))[0])
+
+
+def test_one_colour_of_grey_images_is_enough_and_one_coloured_pixel_keeps_all():
+    grey = np.repeat(np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8), 3, 3)
+    assert_array_equal(grey_or_coloured(grey), grey[..., :1])
+    grey[2, 7, 7, 0] ^= 1
+    assert grey_or_coloured(grey) is grey

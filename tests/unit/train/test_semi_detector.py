@@ -1,6 +1,7 @@
 """A teacher and its student on dark images with bright squares and bars, most of them without annotation."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from millscale.core.types import Boxes  # noqa: E402
 from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.train import detector, semi_detector  # noqa: E402
+from millscale.train.checkpoint import load_checkpoint  # noqa: E402
 from millscale.train.config import DetectorConfig, SemiDetectorConfig  # noqa: E402
 from millscale.train.detection import Detector  # noqa: E402
 from millscale.train.semi_detector import found_in_views, train_semi_detector  # noqa: E402
@@ -114,7 +116,7 @@ class Brightest(Detector):
 def test_boxes_of_the_views_are_brought_back_and_scored_by_their_agreement(manifest, tmp_path):
     task = Task(manifest, FOLDS, 7, tmp_path, silent)
     setup = detector._set_up(task, CONFIG)
-    found = found_in_views(setup, Brightest(), np.array([0]), 8, "views")[0]
+    found = found_in_views(setup, [Brightest()], np.array([0]), 8, "views")[0]
     # The square of image 0 lies at 4, 8 of 48 pixels, brought to 64; two of its eight views hide it.
     assert iou_matrix(found.xyxy, np.array([[4, 8, 20, 24]]) * 64 / 48)[0, 0] > 0.8
     assert_allclose(found.score, [0.8 * 6 / 8], rtol=1e-5)
@@ -130,7 +132,7 @@ def test_annotated_images_make_up_their_share_of_the_students_scenes():
 def test_the_students_boxes_are_the_annotators_and_where_there_are_none_the_teachers(manifest, tmp_path):
     setup = detector._set_up(Task(manifest, FOLDS, 7, tmp_path, silent), CONFIG)
     annotated, bare = np.flatnonzero(FOLDS >= 0), np.flatnonzero(FOLDS < 0)
-    source, told = semi_detector._with_pseudo_boxes(setup, Brightest(), annotated, bare, "boxes")
+    source, told = semi_detector._with_pseudo_boxes(setup, [Brightest()], annotated, bare, "boxes")
     for row in annotated:
         assert source.boxes[row] is setup.source.boxes[row]
     for row in bare:
@@ -140,3 +142,27 @@ def test_the_students_boxes_are_the_annotators_and_where_there_are_none_the_teac
     # One bar is drawn on every second image of the nine, so two of three images without annotation show one.
     assert told["square"]["boxes"] == sum(int((~source.boxes[row].difficult).sum()) for row in bare)
     assert told["bar"]["boxes"] == 0
+
+
+def test_several_teachers_are_as_many_detectors_and_a_new_student_forgets_none_of_their_files(manifest, tmp_path):
+    config = replace(CONFIG, teachers=2, anew=True)
+    found = train_semi_detector(Task(manifest, FOLDS, 7, tmp_path, silent), config)
+    names = sorted(path.stem for path in tmp_path.glob("*.safetensors"))
+    assert names == ["fold-0-student-0", "fold-0-teacher", "fold-0-teacher-1"]
+    assert len(found.details["learned"]["fold 0"]["map50"]) == 2
+    weights = [load_checkpoint(tmp_path / f"{name}.safetensors")[0]["best.head.cls_preds.0.weight"] for name in names]
+    assert not any(torch.equal(a, b) for a, b in combinations(weights, 2))
+
+
+def test_what_one_of_two_models_finds_counts_half(manifest, tmp_path):
+    setup = detector._set_up(Task(manifest, FOLDS, 7, tmp_path, silent), CONFIG)
+    found = found_in_views(setup, [Brightest(), Blind()], np.array([0]), 1, "views")[0]
+    alone = found_in_views(setup, [Brightest()], np.array([0]), 1, "views")[0]
+    assert_allclose(found.score, alone.score / 2, rtol=1e-6)
+
+
+class Blind(Detector):
+    """Finds nothing."""
+
+    def raw(self, images):
+        return torch.zeros(len(images), 1, 4), torch.zeros(len(images), 1, 2)

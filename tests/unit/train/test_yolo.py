@@ -8,6 +8,7 @@ from torch.nn import functional
 from millscale.train.detection import PADDING, Detector, Targets, build_detector, detector_spec, multiply_adds
 from millscale.train.detectors import _yolo
 from millscale.train.detectors._yolo import BINS, _boxes, _distance_loss, _points, _score_loss
+from millscale.train.recorded import RecordedLoss, roomy
 
 
 def test_points_are_the_centres_of_the_cells_fine_first():
@@ -96,3 +97,31 @@ def test_only_background_gives_a_loss_that_lowers_scores():
     model.loss(torch.rand(2, 3, 64, 64), nothing).backward()
     biases = [prediction.bias.grad for prediction in model.head.cls_preds]
     assert all(bool((gradient > 0).all()) for gradient in biases)
+
+
+def test_places_for_boxes_that_are_not_there_change_nothing():
+    model = build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False).train()
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[[4.0, 8, 40, 30]], [[20.0, 20, 60, 62]]])
+    given = Targets(boxes, torch.tensor([[1], [2]]), torch.tensor([[1.0], [1.0]]))
+    assert roomy(given).boxes.shape == (2, 8, 4)
+    torch.testing.assert_close(model.loss(images, roomy(given)), model.loss(images, given))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_recorded_loss_is_the_loss_and_recording_leaves_no_trace():
+    device = torch.device("cuda")
+    plain, recorded = (
+        build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False).to(device).train() for _ in range(2)
+    )
+    loss = RecordedLoss(recorded)
+    boxes = torch.tensor([[[4.0, 8, 40, 30]]] * 4)
+    for seed in range(3):
+        images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(seed)).to(device)
+        given = Targets(boxes, torch.full((4, 1), seed), torch.ones(4, 1)).to(device)
+        for model, found in ((plain, plain.loss(images, given)), (recorded, loss(recorded, recorded, (images, given)))):
+            model.zero_grad()
+            found.backward()
+        torch.testing.assert_close(list(recorded.buffers()), list(plain.buffers()), rtol=1e-3, atol=1e-3)
+        gradients = [[p.grad for p in model.parameters()] for model in (recorded, plain)]
+        torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-3)

@@ -34,12 +34,17 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def _areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    intersection = shared.prod(-1)
+    intersection = _product(shared)
     return intersection, _area(a) + _area(b) - intersection + _EPSILON
 
 
 def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return _product(boxes[..., 2:] - boxes[..., :2])
+
+
+def _product(sides: Tensor) -> Tensor:
+    """Of two; the gradient of ``prod`` looks for zeros, which a GPU would have to be waited for."""
+    return sides[..., 0] * sides[..., 1]
 
 
 def _angle(boxes: Tensor) -> Tensor:

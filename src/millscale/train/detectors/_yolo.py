@@ -67,6 +67,7 @@ class Yolo(Detector):
         self, backbone: nn.Module, channels: tuple[int, int, int], width: int, classes: int, *, depthwise: bool
     ) -> None:
         super().__init__()
+        self.recordable = True
         self.backbone, self.neck = backbone, Neck(channels, depthwise=depthwise)
         self.head = Head(channels, width, classes, depthwise=depthwise)
 
@@ -76,20 +77,14 @@ class Yolo(Detector):
         points, strides = _points(images)
         boxes = _boxes(distances, points, strides)
         found = assign(points, boxes.detach(), logits.detach().sigmoid(), targets)
+        true = targets.boxes.gather(1, found.box[..., None].expand(-1, -1, 4))
+        # Points that answer for no box weigh nothing; their own box keeps them finite.
+        wanted = torch.where(found.positive[..., None], true, boxes.detach())
+        misplaced = ((1 - complete_iou(boxes, wanted)) * found.quality).sum()
+        unlikely = (_distance_loss(distances, wanted, points, strides, self.softness) * found.quality).sum()
+        wrong = _score_loss(logits, targets, found)
         scale = found.quality.sum().clamp(min=1.0)
-        loss = CLASS_WEIGHT * _score_loss(logits, targets, found) / scale
-        if bool(found.positive.any()):
-            wanted = targets.boxes.gather(1, found.box[..., None].expand(-1, -1, 4))[found.positive]
-            weight = found.quality[found.positive]
-            misplaced = ((1 - complete_iou(boxes[found.positive], wanted)) * weight).sum()
-            centres, scales = (t.expand(len(images), -1, -1)[found.positive] for t in (points, strides))
-            unlikely = (
-                _distance_loss(distances[found.positive], wanted, centres, scales, self.softness) * weight
-            ).sum()
-            loss = loss + (BOX_WEIGHT * misplaced + DISTANCE_WEIGHT * unlikely) / scale
-        else:
-            loss = loss + 0.0 * distances.sum()
-        return loss
+        return (CLASS_WEIGHT * wrong + BOX_WEIGHT * misplaced + DISTANCE_WEIGHT * unlikely) / scale
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As every detector."""
@@ -106,11 +101,11 @@ def _points(images: Tensor) -> tuple[Tensor, Tensor]:
     height, width = int(images.shape[2]), int(images.shape[3])
     centres, strides = [], []
     for stride in STRIDES:
-        rows, columns = (torch.arange(math.ceil(side / stride)) for side in (height, width))
+        rows, columns = (torch.arange(math.ceil(side / stride), device=images.device) for side in (height, width))
         y, x = torch.meshgrid((rows + 0.5) * stride, (columns + 0.5) * stride, indexing="ij")
         centres.append(torch.stack([x, y], 2).reshape(-1, 2))
-        strides.append(torch.full((len(centres[-1]), 1), float(stride)))
-    return torch.cat(centres).to(images.device), torch.cat(strides).to(images.device)
+        strides.append(torch.full_like(centres[-1][:, :1], float(stride)))
+    return torch.cat(centres), torch.cat(strides)
 
 
 def _boxes(distances: Tensor, points: Tensor, strides: Tensor) -> Tensor:
@@ -124,21 +119,30 @@ def _boxes(distances: Tensor, points: Tensor, strides: Tensor) -> Tensor:
 def _score_loss(logits: Tensor, targets: Targets, found: Assignment) -> Tensor:
     """Binary cross-entropy to the quality of the box's class and to 0 elsewhere, regions to ignore left out."""
     named = targets.classes.clamp(min=0).gather(1, found.box)
-    wanted = functional.one_hot(named, logits.shape[2]) * found.quality[..., None]
+    is_named = named[..., None] == torch.arange(logits.shape[2], device=named.device)
+    wanted = is_named * found.quality[..., None]
     loss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return (loss * ~found.ignored[..., None]).sum()
 
 
 def _distance_loss(distances: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, softness: float) -> Tensor:
-    """Cross-entropy ``(P,)`` to a distribution about the true distance, mean over the four sides.
+    """Cross-entropy ``(…)`` of ``distances (…, 4 * BINS)`` to those truly there, mean over the four sides.
+
+    Args:
+        distances: logits.
+        boxes: ``(…, 4)`` true.
+        points, strides: ``(…, 2)`` and ``(…, 1)``.
+        softness: as of every detector.
 
     Where the extent is sure, it stands on the two bins next to the truth; where it is ambiguous, it is a Gaussian of
     ``softness`` times the box's width or height.
     """
-    true = torch.cat([points - boxes[:, :2], boxes[:, 2:] - points], 1) / strides
+    true = torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], -1) / strides
     away = true.clamp(0, BINS - 1.01)[..., None] - torch.arange(BINS, device=true.device)
     wanted = (1 - away.abs()).clamp(min=0)
     if softness:
-        deviation = (softness * (boxes[:, 2:] - boxes[:, :2]) / strides).repeat(1, 2).clamp(min=_LEAST_DEVIATION)
-        wanted = (-(away / deviation[..., None]).square() / 2).softmax(2)
-    return -(wanted * distances.reshape(-1, 4, BINS).log_softmax(2)).sum(2).mean(1)
+        sides = softness * (boxes[..., 2:] - boxes[..., :2]) / strides
+        deviation = torch.cat([sides, sides], -1).clamp(min=_LEAST_DEVIATION)
+        wanted = (-(away / deviation[..., None]).square() / 2).softmax(-1)
+    logits = distances.reshape(*distances.shape[:-1], 4, BINS)
+    return -(wanted * logits.log_softmax(-1)).sum(-1).mean(-1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FeaturePyramidNetwork, nms, roi_align
+from torchvision.ops import FeaturePyramidNetwork, nms
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from millscale.imaging.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -33,6 +33,8 @@ _FIRST = Rule(defect=0.7, background=0.3, each_box=True)
 _SECOND = Rule(defect=0.5, background=0.5, each_box=False)
 _FIRST_SAMPLE, _SECOND_SAMPLE = (64, 192), (16, 48)
 """(defects, background) that count in an image."""
+_roi_align = torch.ops.torchvision.roi_align
+"""On a GPU, the function of that name compiles another one, slow and large, where results are to be repeatable."""
 _BETA = 1 / 9
 """Where smooth L1 turns from square to straight."""
 
@@ -155,7 +157,7 @@ def pooled(pyramid: list[Tensor], boxes: Tensor, image: Tensor) -> Tensor:
     level = (area >= _COARSER[0] ** 2).long() + (area >= _COARSER[1] ** 2).long()
     rows = [(level == k).nonzero()[:, 0] for k in range(len(_STRIDES))]
     found = [
-        roi_align(features.float(), regions[chosen], _SIDE, 1 / stride, sampling_ratio=2, aligned=True)
+        _roi_align(features.float(), regions[chosen], 1 / stride, _SIDE, _SIDE, 2, True)  # noqa: FBT003 - aligned
         for features, chosen, stride in zip(pyramid, rows, _STRIDES, strict=False)
     ]
     return torch.cat(found)[torch.cat(rows).argsort()]
@@ -201,4 +203,5 @@ SPEC = DetectorSpec(
     _build,
     IMAGENET_MEAN,
     IMAGENET_STD,
+    rate=5e-4,
 )

@@ -28,4 +28,6 @@ def _halved(channels: int) -> nn.Module:
     )
 
 
-SPEC = DetectorSpec("SSD (Liu et al. 2016) on ResNet-18, ImageNet", "BSD-3-Clause", _build, IMAGENET_MEAN, IMAGENET_STD)
+SPEC = DetectorSpec(
+    "SSD (Liu et al. 2016) on ResNet-18, ImageNet", "BSD-3-Clause", _build, IMAGENET_MEAN, IMAGENET_STD, rate=5e-4
+)
