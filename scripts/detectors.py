@@ -2,6 +2,7 @@
 
     python scripts/detectors.py kaggle yolo_n           trained and judged on the published 1440/360 split
     python scripts/detectors.py views yolo_n            that model again, four and eight views of each image fused
+    python scripts/detectors.py views yolo_n+yolo_s     the boxes of both, likewise
     python scripts/detectors.py folds yolo_n            group-clean 5-fold cross-validation
     python scripts/detectors.py leaky yolo_n --seed 0   as many training images, with mates of the test images
     python scripts/detectors.py clean yolo_n --seed 0   and without; with 1 and 2 for --seed, what the leak is worth
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import millscale as ms
 from millscale.data.audit.consensus import consensus
@@ -28,6 +29,7 @@ from millscale.data.manifest import Manifest
 from millscale.data.split import load_split, named_split
 from millscale.pipeline.audited import audited
 from millscale.pipeline.config import TrainConfig
+from millscale.pipeline.ensemble import ensemble
 from millscale.pipeline.evaluate import evaluate
 from millscale.pipeline.run import write_json
 from millscale.pipeline.train import train
@@ -40,7 +42,8 @@ NOTES = (
     "Trained by the millscale project on NEU-DET (Song & Yan 2013), whose owners state no licence; no NEU image is "
     "inside. Use on NEU-like hot-rolled strip; measure on your own images before you trust it."
 )
-LEAK_TEST, VIEWS = 240, (4, 8)
+LEAK_TEST = 240
+VIEWS: tuple[Literal[4], Literal[8]] = (4, 8)
 COMMITTED = "yolo_n--kaggle1440"
 """The run whose bundle is kept, so that anyone can score it again; it is also the packaged detector."""
 
@@ -58,7 +61,7 @@ def main() -> None:
     images = ms.read(data)
     if given.split == "views":
         for views in VIEWS:
-            _judge_views(given.detector, images.select(_kaggle(data, images)["val"]), views)
+            _judge_again(given.detector.split("+"), images.select(_kaggle(data, images)["val"]), views)
         return
     options: dict[str, Any] = dict(option.split("=", 1) for option in given.options)
     options |= {"detector": given.detector, "final": "reuse", "held_out_folds": 0}
@@ -99,15 +102,24 @@ def _kaggle(data: Path, images: Manifest) -> Parts:
     return cast(Parts, read_parts(lists, images))
 
 
-def _judge_views(detector: str, test: Manifest, views: int) -> None:
-    """Each view costs the operations of an image; nothing is trained or chosen."""
-    trained, name = f"{detector}--kaggle1440", f"{detector}-{views}views--kaggle1440"
-    bundle = NANO if trained == COMMITTED else RUNS / trained / f"{trained}.millscale"
-    found = evaluate(bundle, test, RUNS / name, views=views, progress=_tell)
-    shutil.copyfile(RUNS / name / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
+def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> None:
+    """Trained detectors, alone or joined; each view costs the operations of an image. Nothing is trained or chosen."""
+    trained = [f"{detector}--kaggle1440" for detector in detectors]
+    paths = [NANO if one == COMMITTED else RUNS / one / f"{one}.millscale" for one in trained]
+    name = f"{'+'.join(detectors)}-{views}views--kaggle1440"
+    target = RUNS / name
+    bundle = ensemble(paths, name, views=views).save(target / f"{name}.millscale") if len(paths) > 1 else paths[0]
+    found = evaluate(bundle, test, target, views=views, progress=_tell)
+    shutil.copyfile(target / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
+    networks = [open_bundle(path).card.provenance["network"] for path in paths]
+    network = {
+        "parameters": sum(one["parameters"] for one in networks),
+        "gflops": views * sum(one["gflops"] for one in networks),
+    }
     card = open_bundle(bundle).card.model_dump(mode="json")
-    card["provenance"]["network"]["gflops"] *= views
-    write_json(PREDICTIONS / f"{name}.card.json", {**card, "name": name, "metrics": found.metrics.to_json()})
+    card |= {"name": name, "metrics": found.metrics.to_json()}
+    card["provenance"] |= {"network": network}
+    write_json(PREDICTIONS / f"{name}.card.json", card)
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")
 
 

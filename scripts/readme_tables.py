@@ -16,6 +16,7 @@ SHOWN = (
     "anomaly_speed",
     "openset",
     "detection",
+    "detection_folds",
     "detection_leak",
     "detection_agreement",
     "detection_speed",
@@ -23,7 +24,11 @@ SHOWN = (
     "growth",
     "speed",
 )
-LEFT_TO_DETAILS = {"openset": ("left out",), "clustering": ("spectral", "hdbscan", "yes")}
+LEFT_TO_DETAILS = {
+    "openset": ("left out",),
+    "clustering": ("spectral", "hdbscan", "yes"),
+    "detection": ("leaky", "clean", "consensus"),
+}
 """Rows that only the table's own page shows, by a word in them."""
 
 

@@ -1,8 +1,9 @@
 """What a detector's report is made from: one row per image, and nothing of the model that made it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,13 @@ class DetectionTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def select(self, chosen: NDArray[np.bool_]) -> "DetectionTable":
+        """The rows where ``chosen (N,)`` holds; at least one."""
+        rows = np.flatnonzero(chosen).tolist()
+        names = ("ids", "paths", "sizes", "truth", "found", *(() if self.groups is None else ("groups",)))
+        parts: dict[str, Any] = {name: tuple(getattr(self, name)[row] for row in rows) for name in names}
+        return replace(self, **parts, fold=None if self.fold is None else self.fold[rows])
 
     def evaluate(
         self,

@@ -60,3 +60,11 @@ def test_what_is_wrong_is_named(changes, message):
 def test_scores_at_their_ends_and_empty_boxes_are_allowed():
     ends = Boxes([[0, 0, 9, 9], [4, 4, 4, 4]], [0, 1], [0, 1])
     assert len(table(found=(ends, ends), groups=("x", None), fold=np.array([0, 1]))) == 2
+
+
+def test_chosen_rows_keep_what_belongs_to_them():
+    whole = table(groups=("x", None), fold=np.array([4, 2]))
+    one = whole.select(np.array([False, True]))
+    assert (one.ids, one.paths, one.groups, one.fold.tolist()) == (("b.png",), (Path("b.png"),), (None,), [2])
+    assert (one.truth, one.found, one.classes) == ((NONE,), (ONE,), whole.classes)
+    assert table().select(np.array([True, False])).groups is None
