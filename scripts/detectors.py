@@ -8,6 +8,8 @@
     python scripts/detectors.py clean yolo_n --seed 0   and without; with 1 and 2 for --seed, what the leak is worth
     python scripts/detectors.py consensus yolo_n        as clean, but trained on merged annotations
 
+The tables hold the last three with ``--set epochs=30 --set size=224 --set softness=0``, all else as it comes.
+
 Each run keeps its checkpoints in ``runs/detectors`` and goes on from them. What it leaves for ``python -m benchmarks
 detection`` is small: the boxes found, image by image, and the card, in ``benchmarks/predictions``.
 """
