@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
-from millscale.metrics.bootstrap import group_index, proportion_interval
+from millscale.metrics.bootstrap import RARE, group_index, percentile_interval, proportion_interval
 from millscale.metrics.classification import Floats, Ints, ratio
 from millscale.metrics.detection_ap import RECALLS, resampled_ap
 from millscale.metrics.detection_coco import coco_curves
@@ -221,12 +221,19 @@ def _ap_intervals(
     for key, values, estimate in (("50", drawn[:, 0], ap[0]), ("50_95", drawn.mean(1), ap.mean(0))):
         taking, right = np.asarray(shown.any(0)), np.asarray(whole.all(0))
         mean = float(_mean(estimate))
-        result[f"map{key}"] = proportion_interval(_mean(values), mean, right[taking], group[taking])
+        result[f"map{key}"] = _ap_interval(_mean(values), mean, right[taking], group[taking])
         for i, name in enumerate(classes):
             right, taking = whole[i], shown[i]
             one = float(estimate[i])
-            result[f"ap{key}/{name}"] = proportion_interval(values[:, i], one, right[taking], group[taking])
+            result[f"ap{key}/{name}"] = _ap_interval(values[:, i], one, right[taking], group[taking])
     return result
+
+
+def _ap_interval(values: Floats, estimate: float, right: NDArray[np.bool_], group: Ints) -> Interval:
+    """Of an AP near 0 or 1 as of a proportion; elsewhere the resamples say enough, even where all boxes are hit."""
+    if min(estimate, 1 - estimate) * len(np.unique(group)) >= RARE:
+        return percentile_interval(values, estimate)
+    return proportion_interval(values, estimate, right, group)
 
 
 def _all_hit(matches: ClassMatches) -> NDArray[np.bool_]:

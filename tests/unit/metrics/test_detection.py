@@ -95,6 +95,12 @@ def test_a_perfect_detector_keeps_a_lower_bound_that_hangs_on_its_groups(needs_c
         assert_allclose(ours.intervals[key], wilson_interval(1, count))
 
 
+def test_boxes_that_are_all_hit_do_not_widen_an_ap_that_is_far_from_1(needs_coco, detections):
+    """In each image a false alarm stands before the hit: AP is 1/2 in all of them and in any draw of them."""
+    ours = detections(*[([(0, A)], [(0, B, 0.9), (0, A, 0.5)])] * 30).evaluate(thresholds=HALF, resamples=20)
+    assert_allclose([ours.map50, *ours.intervals["map50"], *ours.intervals["ap50/a"]], 0.5)
+
+
 def test_each_image_is_judged_at_its_own_limit(needs_coco, some):
     ours = some.evaluate(thresholds=HALF, limits=np.array([[0.8, 1], [0.25, 1]]), resamples=5)
     assert_allclose(ours.box_precision, [1 / 2, np.nan])  # in the second image a false alarm and a hit
