@@ -3,9 +3,10 @@
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from millscale.core.errors import DataError, unknown_name
 from millscale.data.classes import neu_class
@@ -34,7 +35,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             f"{path}: expected a first line with the columns image,label, found '{header}'. Write that line above."
         )
     empty = dict.fromkeys(found, "")
-    return [empty | {name: cell.strip() for name, cell in zip(found, row, strict=False)} for row in table[1:] if row]
+    return [empty | {name: _plain(cell) for name, cell in zip(found, row, strict=False)} for row in table[1:] if row]
+
+
+def _plain(text: str) -> str:
+    """Without blanks around it, and accents as one character: tools and file systems write them as one or as two."""
+    return normalize("NFC", text.strip())
 
 
 def read_labels(path: Path | str, images: Manifest, *, whole: bool = True) -> dict[str, str]:
@@ -113,14 +119,14 @@ class _Finder:
     """Images by all the names that people write for them."""
 
     def __init__(self, images: Manifest) -> None:
-        self._by_id = {record.id: record for record in images.records}
-        self._by_path = {os.path.realpath(record.path): record for record in images.records}
+        self._by_id = {_plain(record.id): record for record in images.records}
+        self._by_path = {_plain(os.path.realpath(record.path)): record for record in images.records}
         self._by_name = defaultdict(list)
         for record in images.records:
-            self._by_name[record.path.name].append(record)
+            self._by_name[_plain(record.path.name)].append(record)
 
     def find(self, name: str, file: Path) -> ImageRecord | None:
-        plain = name.replace("\\", "/").removeprefix("./")
+        plain = _plain(name).replace("\\", "/").removeprefix("./")
         exact = self._by_id.get(plain) or self._by_path.get(os.path.realpath(plain))
         if exact is not None or "/" in plain:
             return exact
@@ -131,10 +137,10 @@ class _Finder:
         return same[0] if same else None
 
 
-def _name(name: str, own: Container[str]) -> str:
+def _name(name: str, own: Iterable[str]) -> str:
     """The name as the data set spells it: NEU's short ones are known."""
-    known = neu_class(name)
-    return known if name not in own and known is not None and known in own else name
+    spelled = {_plain(one): one for one in own}
+    return spelled.get(name) or spelled.get(neu_class(name) or "") or name
 
 
 def _classes(file: Path, used: Iterable[str], images: Manifest, *, whole: bool) -> dict[str, str]:

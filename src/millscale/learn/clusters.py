@@ -137,7 +137,7 @@ def silhouettes(embedding: Embedding, partitions: Sequence[Ints]) -> list[tuple[
         embedding: of n images.
         partitions: each ``(n,)``, with ``UNSORTED`` for none.
     """
-    members = [np.eye(int(labels.max(initial=0)) + 1)[labels] * (labels != UNSORTED)[:, None] for labels in partitions]
+    members = [_members(labels) for labels in partitions]
     together = np.hstack(members)
     own = np.zeros((int(embedding.groups.max()) + 1, together.shape[1]))
     np.add.at(own, embedding.groups, together)
@@ -196,8 +196,7 @@ def stability(
     for rows, half in _halves(embedding, seed, _DRAWS):
         found = again(half)
         whole.append(agreement_of(labels[rows], found))
-        own = np.eye(int(labels.max(initial=0)) + 1)[labels[rows]] * (labels[rows] != UNSORTED)[:, None]
-        other = np.eye(int(found.max(initial=0)) + 1)[found] * (found != UNSORTED)[:, None]
+        own, other = _members(labels)[rows], _members(found)
         shared = own.T @ other
         union = own.sum(0)[:, None] + other.sum(0) - shared
         best = (shared / np.maximum(union, 1)).max(1)
@@ -239,8 +238,13 @@ def _halves(embedding: Embedding, seed: int, draws: int) -> list[tuple[Ints, Emb
     return found
 
 
+def _members(labels: Ints) -> Floats:
+    """``(n, k)``: 1 where an image stands in a cluster, 0 elsewhere and for the unsorted."""
+    found: Floats = np.eye(int(labels.max(initial=0)) + 1)[labels] * (labels != UNSORTED)[:, None]
+    return found
+
+
 def _typicality(embedding: Embedding, labels: Ints) -> Floats:
-    members = np.eye(int(labels.max(initial=0)) + 1)[labels] * (labels != UNSORTED)[:, None]
-    centres = unit(members.T @ embedding.points)
+    centres = unit(_members(labels).T @ embedding.points)
     found: Floats = (embedding.points * centres[labels]).sum(1)
     return np.where(labels == UNSORTED, np.nan, found)

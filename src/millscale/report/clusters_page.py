@@ -26,7 +26,7 @@ def clusters_values(report: ClusterReport, shown: ShownClusters) -> Values:
         "mosaic": None,
         "stand_ins": [],
         "answers": _answers(report),
-        "leak": _standing(found.stability),
+        "leak": _standing(report),
         "facts": _facts(report),
         "map": _map(report, shown),
         "legend": [{"name": cluster_name(n), "color": cluster_color(n)} for n in _numbers(report)],
@@ -56,8 +56,11 @@ def _answers(report: ClusterReport) -> list[Values]:
     return answers
 
 
-def _standing(stability: float) -> tuple[str, str]:
+def _standing(report: ClusterReport) -> tuple[str, str]:
     """(level, sentence) on how sure the clusters are."""
+    if not report.clusters.count:
+        return "bad", "No cluster was found: nothing stands apart from the rest."
+    stability = report.clusters.stability
     told = f"Grouped again from random halves of the independent groups: adjusted Rand index {stability:.2f}"
     if stability >= _STABLE:
         return "good", f"{told}. The clusters are stable."

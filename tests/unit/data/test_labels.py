@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import PIL.Image
@@ -102,6 +103,18 @@ def test_a_file_that_is_missing_or_no_text_is_told(folder, tmp_path):
     for name in ("none.csv", "bad.csv"):
         with pytest.raises(DataError, match=name):
             read_labels(tmp_path / name, read(folder))
+
+
+@pytest.mark.parametrize(("written", "given"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_may_be_one_character_or_two(tmp_path, written, given):
+    for name in ("fêlure", "rayé"):
+        folder = tmp_path / "data" / normalize(written, name)
+        folder.mkdir(parents=True)
+        picture(folder / normalize(written, f"pièce {name}.png"))
+    rows = "".join(f"pièce {name}.png,{name}\n" for name in ("fêlure", "rayé"))
+    found = labels_of(tmp_path / "data", normalize(given, f"image,label\n{rows}"))
+    assert set(found.values()) == {normalize(written, name) for name in ("fêlure", "rayé")}
+    assert all((tmp_path / "data" / name).is_file() for name in found)
 
 
 def test_only_the_labels_of_the_file_remain(folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from millscale.learn.clusters import cluster
+from millscale.learn.clusters import Clusters, cluster
 from millscale.learn.embedding import Embedding, unit
 from millscale.metrics.clusters import UNSORTED, cluster_scores
 from millscale.report.cluster_selection import choose_members, spread
@@ -75,3 +75,17 @@ def test_a_set_without_clusters_has_a_page(report):
     )
     assert "60 images lie where few others do" in render("clusters.html.j2", values).decode()
     assert set(figures) == {"map", "members"}
+
+
+def test_no_cluster_at_all_is_not_called_stable(report):
+    none = Clusters(
+        labels=np.full(60, UNSORTED),
+        typicality=np.full(60, np.nan),
+        silhouette=np.full(60, np.nan),
+        second=np.full(60, UNSORTED),
+        stability=1.0,
+        cluster_stability=np.zeros(0),
+    )
+    empty = replace(report, clusters=none, scores=None)
+    level, sentence = clusters_values(empty, choose_members(empty))["leak"]
+    assert (level, sentence) == ("bad", "No cluster was found: nothing stands apart from the rest.")
