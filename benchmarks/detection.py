@@ -15,7 +15,6 @@ import numpy as np
 
 import millscale as ms
 from benchmarks.table import Table, data_folder
-from millscale.core.boxes import iou_matrix
 from millscale.data.audit.audit import Audit
 from millscale.data.leaks import read_parts
 from millscale.data.manifest import Manifest
@@ -27,6 +26,7 @@ from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.audited import audited
 from millscale.pipeline.export import export
 from millscale.pipeline.summary import silent
+from millscale.pipeline.tasks.detect import PARITY_PIXELS, PARITY_SCORE, found_again
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.inspector import Inspector
 
@@ -35,10 +35,6 @@ PREDICTIONS, BUNDLES = HERE / "predictions", HERE / "bundles"
 NANO = BUNDLES / "neu-det-nano-kaggle1440.millscale"
 LEAK_PARTS = ("leaky", "clean")
 PAIRED_CALLS = 200
-COMPARED, PIXELS, SCORE = 0.05, 0.1, 1e-3
-"""Boxes weaker than the first are not compared; how far one may move, and its score change."""
-ROUNDED = 0.05
-"""Pixels: the files hold tenths."""
 
 
 def main() -> None:
@@ -172,7 +168,7 @@ def _runtimes(images: Manifest, data: Path) -> None:
         times = [_milliseconds(inspector, test[i % len(test)]) for i in range(PAIRED_CALLS)]
         wanted = "≤ 12 ms, aim 6 ms" if backend == "onnxruntime" else ""
         table.add(f"one image, file to boxes, {backend}, two cores, p50", f"{np.median(times):.1f} ms", wanted)
-    table.add("boxes that torch found where it was trained, found again", _found_again(chosen), "99 %")
+    table.add("boxes that torch found where it was trained, found again", _same(chosen), "99 %")
     for one in export(bundle, HERE.parent / "runs/exported", "openvino", test):
         what = f"largest difference of {one.output}, ONNX Runtime / OpenVINO, {len(test)} images"
         table.add(what, f"{one.largest:.1e}", f"≤ {one.allowed:g}")
@@ -180,25 +176,16 @@ def _runtimes(images: Manifest, data: Path) -> None:
     table.save()
 
 
-def _found_again(images: Manifest) -> str:
-    """Of the committed boxes that score .05 or more, those that ONNX Runtime finds here."""
+def _same(images: Manifest) -> str:
+    """Of the committed boxes that are not weak, those that ONNX Runtime finds here."""
     trained = read_coco_results(PREDICTIONS / "yolo_n--kaggle1440.json.gz", images)
     expected = same = 0
     for there, here in zip(trained.found, Inspector.open(NANO).inspect_files(trained.paths), strict=True):
         assert here.prediction is not None
-        boxes = here.prediction.boxes
-        assert boxes is not None
-        strong = np.flatnonzero(np.asarray(there.score) >= COMPARED)
-        expected += len(strong)
-        if len(boxes):
-            like = np.where(
-                there.class_id[strong, None] == boxes.class_id, iou_matrix(there.xyxy[strong], boxes.xyxy), -1
-            )
-            best = like.argmax(1)
-            moved = np.abs(there.xyxy[strong] - boxes.xyxy[best]).max(1)
-            change = np.abs(np.asarray(there.score)[strong] - np.asarray(boxes.score)[best])
-            same += int(((moved <= PIXELS + ROUNDED) & (change <= SCORE)).sum())
-    return f"{same} of {expected}, within {PIXELS} px and {SCORE}, {len(images)} images"
+        assert here.prediction.boxes is not None
+        again = found_again(there, here.prediction.boxes)
+        expected, same = expected + len(again), same + int(again.sum())
+    return f"{same} of {expected}, within {PARITY_PIXELS} px and {PARITY_SCORE}, {len(images)} images"
 
 
 def _milliseconds(inspector: Inspector, path: Path) -> float:

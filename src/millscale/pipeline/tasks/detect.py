@@ -114,7 +114,7 @@ def check_bundle(bundle: Bundle, manifest: Manifest, trained: TrainedDetector, p
             raise ModelError(f"{found.path}: the bundle cannot read this image any more: {found.error}.")
         reference = trained.reference[row]
         if reference is not None:
-            there = _found_again(reference, found.prediction.boxes)
+            there = found_again(reference, found.prediction.boxes)
             expected, same = expected + len(there), same + int(there.sum())
         progress("parity of the bundle", done, len(rows))
     if same < SAME * expected:
@@ -125,7 +125,7 @@ def check_bundle(bundle: Bundle, manifest: Manifest, trained: TrainedDetector, p
         )
 
 
-def _found_again(reference: Boxes, boxes: Boxes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def found_again(reference: Boxes, boxes: Boxes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which boxes of the reference, the weak ones left out, have their like."""
     assert reference.score is not None  # noqa: S101 - Boxes fills it in
     assert boxes.score is not None  # noqa: S101
