@@ -69,10 +69,5 @@ def _write(manifest: Manifest, preprocess: Preprocess, path: Path, progress: Pro
 
 
 def grey_or_coloured(pixels: Pixels) -> Pixels:
-    """``(N, h, w, 1)`` in memory where the three colours of every image are the same, else what was given."""
-    grey = np.empty((*pixels.shape[:3], 1), np.uint8)
-    for row, image in enumerate(pixels):
-        if (image != image[..., :1]).any():
-            return pixels
-        grey[row] = image[..., :1]
-    return grey
+    """``(N, h, w, 1)`` where the three colours of every image are the same, else what was given; nothing is copied."""
+    return pixels if any((image != image[..., :1]).any() for image in pixels) else pixels[..., :1]
