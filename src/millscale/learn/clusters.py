@@ -192,11 +192,11 @@ def stability(
     Returns:
         Mean adjusted Rand index, and ``(k,)`` the mean Jaccard index of each cluster with the most like one.
     """
-    whole, parts = [], []
+    whole, parts, members = [], [], _members(labels)
     for rows, half in _halves(embedding, seed, _DRAWS):
         found = again(half)
         whole.append(agreement_of(labels[rows], found))
-        own, other = _members(labels)[rows], _members(found)
+        own, other = members[rows], _members(found)
         shared = own.T @ other
         union = own.sum(0)[:, None] + other.sum(0) - shared
         best = (shared / np.maximum(union, 1)).max(1)

@@ -87,15 +87,17 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
     judged: list[Boxes | None] = [None] * len(task.manifest)
     reference = list(judged)
     told: dict[str, Any] = {}
-    first: Detector | None = None
+    first: tuple[Detector, tuple[float, float]] | None = None
     for fold in range(_held_out(task, config)):
         model, told[f"fold {fold}"] = learner(setup, fold, f"fold {fold}")
-        _fill(judged, setup, model, np.flatnonzero(task.folds == fold), annotators_shift(setup, model, fold))
-        first = first or model
-    final = first if config.final == "reuse" else None
-    if final is None:
+        shift = annotators_shift(setup, model, fold)
+        _fill(judged, setup, model, np.flatnonzero(task.folds == fold), shift)
+        first = first or (model, shift)
+    if first and config.final == "reuse":
+        final, shift = first
+    else:
         final, told["final"] = learner(setup, None, "final")
-    shift = annotators_shift(setup, final, None if "final" in told else 0)
+        shift = annotators_shift(setup, final, None)
     _fill(reference, setup, final, np.flatnonzero(task.folds >= 0), shift)
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one

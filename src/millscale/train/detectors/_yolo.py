@@ -63,11 +63,12 @@ class Yolo(Detector):
         depthwise: the 3 × 3 convolutions of neck and head.
     """
 
+    recordable = True
+
     def __init__(
         self, backbone: nn.Module, channels: tuple[int, int, int], width: int, classes: int, *, depthwise: bool
     ) -> None:
         super().__init__()
-        self.recordable = True
         self.backbone, self.neck = backbone, Neck(channels, depthwise=depthwise)
         self.head = Head(channels, width, classes, depthwise=depthwise)
 
