@@ -26,7 +26,8 @@ def train(
         ),
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(help="What locates: yolo_n (the default), yolo_s, faster_rcnn, ssd or ssdlite.")
+        str | None,
+        typer.Option(help="What locates: yolo_n (the default), yolo_w, yolo_s, faster_rcnn, ssd or ssdlite."),
     ] = None,
     backbone: Annotated[
         str | None,

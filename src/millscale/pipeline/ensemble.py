@@ -8,6 +8,7 @@ from pathlib import Path
 from millscale.core.errors import UsageError
 from millscale.runtime.bundle import Bundle, open_bundle
 from millscale.runtime.card import Fusion, Part, Views
+from millscale.runtime.fusion import AGREE
 from millscale.runtime.join import join
 
 
@@ -67,7 +68,7 @@ def _fusion(detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:
     thresholds = {
         name: sum(weight * given[name] for weight, given in zip(weights, own, strict=True)) / total for name in own[0]
     }
-    return Fusion(weights=tuple(weights), thresholds=thresholds)
+    return Fusion(weights=tuple(weights), iou=AGREE, thresholds=thresholds)
 
 
 def _facts(bundle: Bundle) -> dict[str, object]:

@@ -38,6 +38,9 @@ class Detection(_Strict):
     Attributes:
         least_score: boxes below it are dropped.
         iou: of two boxes of one class that overlap by more than this, the weaker is dropped.
+        agree: boxes of one class that overlap by at least this show one defect, whose box is their mean: of the
+            candidates of a single view, or of what several views found. None leaves the strongest candidate as it
+            is and fuses views from .55 on.
         most: boxes kept of an image, the strongest.
         thresholds: class name → the score from which a box of it counts: the operating point.
         views: dihedral views of the image that are located in and fused, the untouched one first.
@@ -47,6 +50,7 @@ class Detection(_Strict):
 
     least_score: Probability = 0.001
     iou: Annotated[float, Field(gt=0, le=1)] = 0.6
+    agree: Annotated[float, Field(gt=0, lt=1)] | None = None
     most: Annotated[int, Field(ge=1, le=1000)] = 100
     thresholds: dict[str, Probability] = {}
     views: Views = 1

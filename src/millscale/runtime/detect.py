@@ -6,7 +6,7 @@ Training, evaluation, test-time views and `inspect` all call `decode`, so that t
 import numpy as np
 from numpy.typing import NDArray
 
-from millscale.core.boxes import clipped
+from millscale.core.boxes import clipped, iou_matrix
 from millscale.core.errors import ModelError
 from millscale.core.types import Boxes
 from millscale.imaging.preprocess import Geometry
@@ -18,6 +18,7 @@ _BLOCK = 100
 """Candidates judged at once: few enough that their overlaps stay in the cache."""
 _STRONGER = np.triu(np.ones((_BLOCK, _BLOCK), np.bool_), 1)
 """Of a block, which comes before which."""
+_LEAST_WEIGHT = 1e-6
 _ROUNDING = 1e-3
 """How far above 1 or below 0 a score may come to lie by arithmetic."""
 
@@ -56,7 +57,10 @@ def decode(
     seen = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
     xyxy, classes, found = xyxy[seen], classes[seen], flat[chosen][seen]
     kept = suppress(xyxy, classes, detection.iou, detection.most)
-    return Boxes(xyxy[kept], classes[kept], np.clip(found[kept], 0.0, 1.0).astype(np.float32))
+    placed = xyxy[kept]
+    if detection.agree is not None and detection.views == 1:  # of several views, fusion takes the mean
+        placed = _voted(xyxy, classes, found, kept, detection.agree)
+    return Boxes(placed, classes[kept], np.clip(found[kept], 0.0, 1.0).astype(np.float32))
 
 
 def shifted(boxes: Boxes, shift: tuple[float, float], size: tuple[int, int]) -> Boxes:
@@ -91,6 +95,23 @@ def suppress(xyxy: NDArray[np.float32], classes: NDArray[np.int64], iou: float, 
         if len(kept) >= most:
             break
     return kept[:most]
+
+
+def _voted(
+    xyxy: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    scores: NDArray[np.floating],
+    kept: NDArray[np.int64],
+    agree: float,
+) -> NDArray[np.float32]:
+    """Kept boxes ``(K, 4)`` at the mean of the candidates of their class that agree with them, themselves included.
+
+    Box voting (Gidaris & Komodakis, ICCV 2015). Each counts by its score and by how far its overlap exceeds
+    ``agree``: what lies on the limit, here within it and there beyond by rounding, counts nothing.
+    """
+    beyond = np.maximum(iou_matrix(xyxy[kept], xyxy) - agree, 0.0)
+    weight = np.where(classes[kept][:, None] == classes, beyond * np.maximum(scores, _LEAST_WEIGHT), 0.0)
+    return np.asarray(weight @ xyxy / weight.sum(1, keepdims=True), np.float32)
 
 
 def _check(boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from millscale.core.types import Boxes
 
-IOU = 0.55
-"""The paper's overlap from above which two boxes are one."""
+IOU, AGREE = 0.55, 0.65
+"""Overlap from above which two boxes are one: the paper's, and what new cards hold. With the latter, eight views of
+ten detectors, on images held out to choose it, won .7 to 1.9 points of mAP50-95 for -1.1 to +.3 of mAP50."""
 
 Floats = NDArray[np.float64]
 

@@ -1,5 +1,7 @@
 """One detector of a bundle on one image: preprocessing, network, test-time views, decoding."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +10,7 @@ from millscale.core.types import Boxes, Image
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.runtime.card import Detection, Part
 from millscale.runtime.detect import decode, shifted
-from millscale.runtime.fusion import fuse
+from millscale.runtime.fusion import IOU, fuse
 from millscale.runtime.network import Network, open_network
 from millscale.runtime.views import boxes_of_view, view_of
 
@@ -48,7 +50,7 @@ class Locator:
         """
         detection = self._detection
         found = [self._locate_in(image, view) for view in range(detection.views)]
-        one = found[0] if len(found) == 1 else fuse(found, least_score=detection.least_score, most=detection.most)
+        one = found[0] if len(found) == 1 else _fused(found, detection)
         return shifted(one, detection.shift, (image.shape[0], image.shape[1]))
 
     def top_scores(self, image: Image) -> NDArray[np.float32]:
@@ -76,6 +78,11 @@ class Locator:
                 f"{boxes.shape} and {scores.shape}. Train the bundle anew."
             )
         return boxes[0], scores[0], geometry
+
+
+def _fused(found: Sequence[Boxes], detection: Detection) -> Boxes:
+    """What several views found, as one answer."""
+    return fuse(found, iou=detection.agree or IOU, least_score=detection.least_score, most=detection.most)
 
 
 def golden_scores(graph: bytes, part: Part, picture: Image, classes: int) -> list[float]:

@@ -159,8 +159,8 @@ class DetectorConfig(_Checked):
     """Options of training a detector.
 
     Attributes:
-        detector: a name in ``millscale.train.detectors``: "yolo_n" for a processor, "yolo_s", "faster_rcnn",
-            "ssd", "ssdlite".
+        detector: a name in ``millscale.train.detectors``: "yolo_n" for a processor, "yolo_w", "yolo_s",
+            "faster_rcnn", "ssd", "ssdlite".
         pretrained: start from public weights, which want their file in ``MILLSCALE_WEIGHTS``.
         size: longer side of the images the network sees, in pixels, a multiple of its stride; 0 takes what was
             found best for the detector on images of 200 pixels.
@@ -174,6 +174,7 @@ class DetectorConfig(_Checked):
         ema: decay a step of the moving average of the weights, which is what is judged and kept.
         clip: largest norm of a step's gradient.
         mosaic: share of the training scenes that are made of four images, in [0, 1].
+        paste: share of the images in scenes that get defects of another image, in [0, 1]; on NEU-DET it gains nothing.
         zoom: a scene of one image is enlarged up to ``1 + zoom`` times.
         still: share of the last epochs without mosaics, in [0, 1].
         augment: strength of changes of exposure, sharpness and noise; 0 leaves the pixels as they are.
@@ -199,6 +200,7 @@ class DetectorConfig(_Checked):
     ema: float = 0.998
     clip: float = 10.0
     mosaic: float = 0.5
+    paste: float = 0.0
     zoom: float = 0.4
     still: float = 0.2
     augment: float = 0.7
@@ -216,7 +218,7 @@ class DetectorConfig(_Checked):
         self._check("clip", "a number above 0", lambda value: value > 0)
         for name in ("warm_up", "ema", "multi_scale"):
             self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)
-        for name in ("mosaic", "still"):
+        for name in ("mosaic", "paste", "still"):
             self._check(name, "a share from 0 to 1", lambda share: 0 <= share <= 1)
         for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
             self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)

@@ -23,6 +23,7 @@ from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.learn.recipe import Task, TrainedDetector
 from millscale.runtime.card import Detection
 from millscale.runtime.detect import decode, shifted
+from millscale.runtime.fusion import AGREE
 from millscale.train.augment import augment, of_strength
 from millscale.train.config import DetectorConfig
 from millscale.train.detection import Detector, DetectorSpec, Targets, build_detector, detector_spec, multiply_adds
@@ -105,7 +106,7 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
         boxes=tuple(judged),
         graph=export_detector(final, setup.preprocess, size),
         preprocess=setup.preprocess,
-        detection=Detection(shift=shift),
+        detection=Detection(agree=AGREE, shift=shift),
         details=_details(setup, final, size) | ({"learned": told} if any(told.values()) else {}),
         licence_notes=f"{config.detector}: {setup.spec.licence}.",
         reference=tuple(reference),
@@ -238,7 +239,7 @@ def _batches(setup: Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Ite
     rng = np.random.default_rng((seed, epoch))
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     still = epoch >= round(config.epochs * (1 - config.still))
-    made = SceneConfig(mosaic=0.0 if still else config.mosaic, zoom=config.zoom)
+    made = SceneConfig(mosaic=0.0 if still else config.mosaic, paste=config.paste, zoom=config.zoom)
     changes = of_strength(config.augment, spatial=False)
     order = rng.permutation(rows)[: len(rows) // batch * batch]
     for chosen in order.reshape(-1, batch):
@@ -268,7 +269,7 @@ def _plain(setup: Setup, rows: Rows) -> Iterator[Tensor]:
 def locate(setup: Setup, model: Detector, rows: Rows) -> list[Boxes]:
     """What the model finds on some images, in pixels of the originals."""
     model.eval()
-    found, detection = [], Detection()
+    found, detection = [], Detection(agree=AGREE)
     with repeatable(setup.device):
         for start, images in zip(range(0, len(rows), _CHUNK), _plain(setup, rows), strict=True):
             boxes, scores = (answer.cpu().numpy() for answer in model.raw(images))

@@ -23,6 +23,8 @@ LEAST_SHARE = 0.25
 LEAST_SIDE, LEAST_CUT_SIDE = 2.0, 10.0
 """In pixels, how wide a box must be, and what a border leaves of one: people do not draw slivers at a border."""
 _WHOLE = 1 - 1e-4
+_PASTED, _LARGEST, _TRIES, _BORDER = 2, 0.6, 10, 4
+"""Defects pasted into a picture, their largest share of its sides, places tried for each, and how far they fade."""
 _SPLIT = (0.3, 0.7)
 """Where the four pictures of a mosaic meet, as a share of the side."""
 
@@ -33,12 +35,14 @@ class SceneConfig:
 
     Attributes:
         mosaic: share of the scenes that are made of four images, in [0, 1].
+        paste: share of the images that get defects of another image, in [0, 1].
         zoom: a single image is enlarged up to ``1 + zoom`` times.
         smallest, largest: scale of an image within a mosaic.
         stretch: largest change of the proportions, a share.
     """
 
     mosaic: float = 0.5
+    paste: float = 0.0
     zoom: float = 0.4
     smallest: float = 0.6
     largest: float = 1.3
@@ -71,7 +75,7 @@ class _Picture:
 def scenes(
     source: Source, rows: NDArray[np.int64], size: tuple[int, int], config: SceneConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Targets]:
-    """One scene for each of ``rows``; the three other images of a mosaic are drawn from ``rows`` too.
+    """One scene for each of ``rows``; what else it shows is drawn from ``rows`` too.
 
     Args:
         source: the images.
@@ -83,13 +87,21 @@ def scenes(
     Returns:
         ``(n, c, h, w)`` uint8 and their boxes.
     """
+
+    def picture(row: int) -> _Picture:
+        one = _turned(source, row, rng)
+        if config.paste and rng.random() < config.paste:
+            donors = [int(r) for r in rng.choice(rows, 8) if np.isin(source.boxes[r].class_id, one.classes).any()]
+            return _pasted(one, _turned(source, donors[0], rng), rng) if donors else one
+        return one
+
     made = []
     for row in rows:
         if rng.random() < config.mosaic:
             others = rng.choice(rows, 3)
-            made.append(_mosaic([_turned(source, int(r), rng) for r in (row, *others)], size, config, rng))
+            made.append(_mosaic([picture(int(r)) for r in (row, *others)], size, config, rng))
         else:
-            made.append(_cut(_turned(source, int(row), rng), size, (1.0, 1.0 + config.zoom), config.stretch, rng))
+            made.append(_cut(picture(int(row)), size, (1.0, 1.0 + config.zoom), config.stretch, rng))
     images = torch.from_numpy(np.stack([picture.pixels for picture in made])).permute(0, 3, 1, 2)
     return images, padded(made)
 
@@ -108,6 +120,55 @@ def _turned(source: Source, row: int, rng: np.random.Generator) -> _Picture:
         pixels, xyxy[:, [0, 2]] = pixels[:, ::-1], width - xyxy[:, [2, 0]]
     assert boxes.difficult is not None  # noqa: S101 - Boxes fills it in
     return _Picture(pixels, xyxy, boxes.class_id, (~boxes.difficult).astype(np.float32))
+
+
+def _pasted(onto: _Picture, other: _Picture, rng: np.random.Generator) -> _Picture:
+    """A picture with some defects of another one, where it has none (Ghiasi et al., CVPR 2021, copy-paste).
+
+    A defect fades in over its border and takes on the brightness of where it comes to lie.
+    """
+    pixels, xyxy = onto.pixels.copy(), list(onto.xyxy)
+    classes, weights = list(onto.classes), list(onto.weights)
+    sides = np.array(pixels.shape[1::-1])
+    for index in rng.permutation(len(other.classes))[:_PASTED]:
+        low, high = np.floor(other.xyxy[index, :2]).astype(int), np.ceil(other.xyxy[index, 2:]).astype(int)
+        low, high = low.clip(0), np.minimum(high, other.pixels.shape[1::-1])
+        extent = high - low
+        if other.weights[index] == 0 or (extent < LEAST_CUT_SIDE).any() or (extent > sides * _LARGEST).any():
+            continue
+        place = _free_place(np.array(xyxy).reshape(-1, 4), extent, sides, rng)
+        if place is None:
+            continue
+        there = pixels[place[1] : place[1] + extent[1], place[0] : place[0] + extent[0]]
+        defect = other.pixels[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+        share = _fading(extent)[..., None]
+        rim = 1 - share
+        defect += (rim * (there - defect)).sum((0, 1)) / rim.sum()
+        there[:] = np.clip(np.rint(share * defect + (1 - share) * there), 0, 255).astype(np.uint8)
+        xyxy.append(other.xyxy[index] + np.array([*(place - low)] * 2, np.float32))
+        classes.append(other.classes[index])
+        weights.append(other.weights[index])
+    return _Picture(
+        pixels, np.array(xyxy, np.float32).reshape(-1, 4), np.array(classes, np.int64), np.array(weights, np.float32)
+    )
+
+
+def _free_place(
+    boxes: NDArray[np.float32], extent: NDArray[np.int64], sides: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64] | None:
+    """The corner (x, y) of a place of (width, height) ``extent`` that no box lies in; None where none was found."""
+    for _ in range(_TRIES):
+        place = rng.integers(sides - extent + 1)
+        meet = np.minimum(boxes[:, 2:], place + extent) - np.maximum(boxes[:, :2], place)
+        if not (meet > 0).all(1).any():
+            return place
+    return None
+
+
+def _fading(extent: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``(h, w)`` from near 0 at the border to 1 within."""
+    across, down = ((np.minimum(np.arange(n), np.arange(n)[::-1]) + 1) / (_BORDER + 1) for n in extent)
+    return np.minimum(np.minimum.outer(down, across), 1).astype(np.float32)
 
 
 def _mosaic(

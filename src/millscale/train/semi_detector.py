@@ -17,7 +17,7 @@ from millscale.metrics.detection_match import class_matches
 from millscale.metrics.detections import DetectionTable
 from millscale.runtime.card import Detection
 from millscale.runtime.detect import decode
-from millscale.runtime.fusion import fuse
+from millscale.runtime.fusion import AGREE, fuse
 from millscale.runtime.views import boxes_of_view, view_of
 from millscale.train.config import DetectorConfig, SemiDetectorConfig
 from millscale.train.detection import Detector
@@ -121,7 +121,7 @@ def found_in_views(setup: Setup, models: Sequence[Detector], rows: Rows, views: 
                 xyxy, scores = (answer.cpu().numpy() for answer in model.raw(images))
                 found = [decode(xyxy[view], scores[view], _FOUND, Geometry(), size) for view in range(views)]
                 back += [Boxes(boxes_of_view(b.xyxy, k, size), b.class_id, b.score) for k, b in enumerate(found)]
-            fused.append(fuse(back, least_score=_FOUND.least_score, most=_FOUND.most))
+            fused.append(fuse(back, iou=AGREE, least_score=_FOUND.least_score, most=_FOUND.most))
             setup.task.progress(name, done, len(rows))
     return fused
 

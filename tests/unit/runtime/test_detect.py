@@ -52,6 +52,29 @@ def test_what_a_suppressed_box_would_have_suppressed_stays():
     assert [score for _, score, _ in decoded(chain, [[0.9], [0.8], [0.7]])] == [0.9, 0.7]
 
 
+def test_a_box_moves_to_the_mean_of_those_that_agree_with_it():
+    # IoU with the first: 1, .85 and .7; another class and another place have no say
+    boxes = [SQUARE, NEAR, [10, 10, 30, 24], [10, 10, 30, 26], FAR]
+    scores = [[0.8, 0], [0.4, 0], [0.2, 0], [0, 0.9], [0.3, 0]]
+    weights = np.array([0.8 * 0.4, 0.4 * 0.25, 0.2 * 0.1])
+    bottom = weights @ [30, 27, 24] / weights.sum()
+    (other, first, far) = decoded(boxes, scores, agree=0.6)
+    assert other == (1, 0.9, [10, 10, 30, 26])
+    assert first[:2] == (0, 0.8)
+    assert first[2] == pytest.approx([10, 10, 30, bottom])
+    assert far == (0, 0.3, FAR)
+
+
+@pytest.mark.parametrize("bottom", [24.999, 25.0, 25.001])
+def test_what_lies_on_the_limit_of_agreement_hardly_counts(bottom):
+    ((_, _, box),) = decoded([SQUARE, [10, 10, 30, bottom]], [[0.8], [0.8]], agree=0.75)
+    assert box == pytest.approx([10, 10, 30, 30], abs=0.01)
+
+
+def test_a_box_that_scores_nothing_keeps_its_place():
+    assert decoded([SQUARE], [[0.0]], agree=0.65, least_score=0.0) == [(0, 0.0, SQUARE)]
+
+
 @pytest.mark.parametrize(("iou", "kept"), [(0.5, 2), (0.499, 1)])
 def test_an_overlap_on_the_threshold_is_kept(iou, kept):
     assert len(decoded([SQUARE, HALF], [[0.9], [0.8]], iou=iou)) == kept

@@ -48,6 +48,43 @@ def test_boxes_follow_their_pixels(mosaic):
         assert not (white & ~grown).any()
 
 
+def test_defects_are_pasted_where_there_are_none_with_their_boxes_and_take_on_the_brightness_there():
+    pixels, boxes = np.zeros((4, 96, 96, 1), np.uint8), []
+    for i in range(4):
+        pixels[i] = 100 + 20 * i  # each surface of its own brightness
+        pixels[i, 10:40, 8:28] -= 60
+        boxes.append(Boxes([[4, 6, 32, 44]], [0]))
+    config = SceneConfig(mosaic=0.0, paste=1.0, zoom=0.0, stretch=0.0)
+    images, targets = scenes(Source(pixels, boxes), np.arange(4).repeat(8), (96, 96), config, np.random.default_rng(0))
+    pasted = 0
+    for i, (image, found) in enumerate(zip(images[:, 0].numpy().astype(int), targets.boxes, strict=True)):
+        (left, top, right, bottom), *others = found[targets.classes[i] != PADDING].round().int().tolist()
+        surface = 100 + 20 * (i // 8)
+        for box in others:
+            pasted += 1
+            assert min(right, box[2]) <= max(left, box[0]) or min(bottom, box[3]) <= max(top, box[1])
+            assert sorted((box[2] - box[0], box[3] - box[1])) == [28, 38]
+            left_, top_, right_, bottom_ = box
+            assert abs(np.median(image[top_:bottom_, left_:right_]) - (surface - 60)) <= 5
+            image[top_:bottom_, left_:right_] = surface
+        image[top:bottom, left:right] = surface
+        assert (image == surface).all()  # nothing else has changed
+    assert pasted >= 16
+
+
+@pytest.mark.parametrize("difficult", [False, True])
+def test_nothing_is_pasted_from_images_of_other_classes_nor_from_difficult_boxes(difficult):
+    pixels = np.full((2, 96, 96, 1), 128, np.uint8)
+    pixels[1] = 200
+    boxes = [Boxes([[4, 6, 32, 44]], [0 if difficult else i], difficult=[difficult]) for i in range(2)]
+    pasted = SceneConfig(mosaic=0.0, paste=1.0, zoom=0.0, stretch=0.0)
+    for seed in range(8):
+        images, targets = scenes(Source(pixels, boxes), np.arange(2), (96, 96), pasted, np.random.default_rng(seed))
+        for k, value in enumerate((128, 200)):
+            assert (images[k] == value).all()
+            assert set(targets.classes[k].tolist()) <= {boxes[k].class_id[0], PADDING}
+
+
 def test_what_hardly_shows_is_ignored_and_difficult_boxes_are():
     images, targets = scenes(source(difficult=True), np.arange(6), (SIDE, SIDE), STILL, np.random.default_rng(0))
     assert images.shape == (6, 3, SIDE, SIDE)

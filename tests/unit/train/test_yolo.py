@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from millscale.train.detection import PADDING, Detector, Targets, build_detector, detector_spec, multiply_adds
-from millscale.train.detectors import _yolo
+from millscale.train.detectors import _coco, _yolo
 from millscale.train.detectors._yolo import BINS, _boxes, _distance_loss, _points, _score_loss
 from millscale.train.recorded import RecordedLoss, roomy
 
@@ -65,7 +65,7 @@ def test_score_loss_leaves_ignored_points_out():
     torch.testing.assert_close(_score_loss(logits, targets, found), expected)
 
 
-@pytest.mark.parametrize(("name", "largest"), [("yolo_n", 1.0), ("yolo_s", 10.0)])
+@pytest.mark.parametrize(("name", "largest"), [("yolo_n", 1.0), ("yolo_w", 4.0), ("yolo_s", 10.0)])
 def test_the_family_keeps_its_sizes(name, largest):
     model = build_detector(detector_spec(name), 6, (64, 64), 0, pretrained=False)
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 <= largest
@@ -83,6 +83,37 @@ def test_multiply_adds_of_a_known_network_and_of_the_nano():
     assert multiply_adds(OneLayer(), (8, 16)) == 4 * 8 * 5 * 27
     nano = build_detector(detector_spec("yolo_n"), 6, (256, 256), 0, pretrained=False)
     assert 0.3 < 2e-9 * multiply_adds(nano, (256, 256)) < 0.5
+
+
+def test_the_wide_one_starts_as_the_nano_and_each_of_its_channels_learns_for_itself(monkeypatch):
+    """With weights made up here, since the published ones are not everywhere."""
+    nano, wide = (
+        build_detector(detector_spec(name), 3, (64, 64), 0, pretrained=False) for name in ("yolo_n", "yolo_w")
+    )
+    for norm in (module for module in nano.modules() if isinstance(module, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias)
+    colours = nano.backbone.stem.conv.conv.weight.reshape(16, 4, 3, 3, 3).flip(2).reshape(16, 12, 3, 3)
+    weights = nano.state_dict() | {"backbone.stem.conv.conv.weight": colours}
+    monkeypatch.setattr(_coco, "read_weights", lambda _: {_published(name): t for name, t in weights.items()})
+    _coco.load_coco(wide, 2)
+    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    for one, other in zip(*(m.eval().neck(*m.backbone(images)) for m in (nano, wide)), strict=True):
+        torch.testing.assert_close(other, one.repeat_interleave(2, 1), rtol=1e-3, atol=1e-4)
+    box = Targets(torch.tensor([[[4.0, 8, 40, 30]]] * 2), torch.tensor([[1]] * 2), torch.ones(2, 1))
+    wide.train().loss(images, box).backward()
+    gradient = wide.neck.C3_p3.conv3.conv.weight.grad
+    assert gradient.abs().max() > 0
+    assert not torch.allclose(gradient[::2], gradient[1::2], rtol=0.1)  # of the copies of a channel
+
+
+def _published(name: str) -> str:
+    """As the weights of YOLOX name it."""
+    return (
+        name.replace("neck.", "backbone.", 1)
+        if name.startswith("neck.")
+        else name.replace("backbone.", "backbone.backbone.", 1)
+    )
 
 
 def test_the_same_seed_builds_the_same_network():

@@ -1,0 +1,50 @@
+"""The COCO weights of YOLOX-nano (Ge et al. 2021, Apache-2.0) in detectors of its shape, as wide or wider."""
+
+import torch
+from torch import Tensor
+
+from millscale.train.detectors._yolo import Yolo
+from millscale.train.network import read_weights
+
+WEIGHTS = "yolox_nano_coco.safetensors"
+WIDTH, HEAD_WIDTH = 16, 64
+_OTHER = ("head.cls_preds.", "head.reg_preds.", "head.obj_preds.")
+"""The last layers, whose classes and distances are not those of COCO."""
+
+
+def load_coco(network: Yolo, times: int = 1) -> None:
+    """Start a network that is ``times`` as wide as the nano from its weights; it computes what the nano does.
+
+    Each channel stands ``times`` beside itself, and what a channel gave is split at random among its copies, so that
+    they learn different things from the first step on (Chen, Goodfellow and Shlens 2016, Net2Net).
+
+    Raises:
+        ModelError: the weights are missing or are other ones.
+    """
+    own = network.state_dict()
+    found = {_own_name(name): tensor for name, tensor in read_weights(WEIGHTS).items()}
+    # YOLOX takes BGR; Focus lays the three colours of each of four pixels side by side.
+    stem = found["backbone.stem.conv.conv.weight"]
+    found["backbone.stem.conv.conv.weight"] = stem.reshape(WIDTH, 4, 3, 3, 3).flip(2).reshape(stem.shape)
+    for name, tensor in found.items():
+        if not name.startswith(_OTHER):
+            own[name] = _widened(tensor, own[name].shape, times)
+    network.load_state_dict(own)
+
+
+def _own_name(name: str) -> str:
+    if name.startswith("backbone.backbone."):
+        return name.removeprefix("backbone.")
+    return name.replace("backbone.", "neck.", 1)
+
+
+def _widened(tensor: Tensor, shape: torch.Size, times: int) -> Tensor:
+    """``(o, …)`` → ``(times * o, …)`` and, where the inputs were multiplied too, each split among its copies."""
+    if not tensor.ndim or times == 1:
+        return tensor
+    wide = tensor.repeat_interleave(times, 0)
+    if tensor.ndim < 4 or shape[1] == tensor.shape[1]:
+        return wide
+    shares = torch.rand(len(wide), tensor.shape[1], times)
+    shares /= shares.sum(2, keepdim=True)
+    return wide.repeat_interleave(times, 1) * shares.reshape(len(wide), -1, 1, 1)
