@@ -8,6 +8,7 @@ from torch.nn import functional
 from millscale.train.detection import PADDING, Detector, Targets, build_detector, detector_spec, multiply_adds
 from millscale.train.detectors import _coco, _yolo
 from millscale.train.detectors._yolo import BINS, _boxes, _distance_loss, _points, _score_loss
+from millscale.train.device import repeatable
 from millscale.train.recorded import RecordedLoss, roomy
 
 
@@ -147,12 +148,16 @@ def test_a_recorded_loss_is_the_loss_and_recording_leaves_no_trace():
     )
     loss = RecordedLoss(recorded)
     boxes = torch.tensor([[[4.0, 8, 40, 30]]] * 4)
-    for seed in range(3):
-        images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(seed)).to(device)
-        given = Targets(boxes, torch.full((4, 1), seed), torch.ones(4, 1)).to(device)
-        for model, found in ((plain, plain.loss(images, given)), (recorded, loss(recorded, recorded, (images, given)))):
-            model.zero_grad()
-            found.backward()
-        torch.testing.assert_close(list(recorded.buffers()), list(plain.buffers()), rtol=1e-3, atol=1e-3)
-        gradients = [[p.grad for p in model.parameters()] for model in (recorded, plain)]
-        torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-3)
+    with repeatable(device):  # as in training: rounded to TF32, the two choose other points to learn from
+        for seed in range(3):
+            images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(seed)).to(device)
+            given = Targets(boxes, torch.full((4, 1), seed), torch.ones(4, 1)).to(device)
+            for model, found in (
+                (plain, plain.loss(images, given)),
+                (recorded, loss(recorded, recorded, (images, given))),
+            ):
+                model.zero_grad()
+                found.backward()
+            torch.testing.assert_close(list(recorded.buffers()), list(plain.buffers()), rtol=1e-3, atol=1e-3)
+            gradients = [[p.grad for p in model.parameters()] for model in (recorded, plain)]
+            torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-3)
