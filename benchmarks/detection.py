@@ -90,6 +90,7 @@ def _accuracy(images: Manifest) -> None:
             "kaggle1440: the published 1440/360 split, a tenth of whose test images overlap training ones.",
             "folds: group-clean 5-fold cross-validation, all images together. leaky, clean: see the table of the leak.",
             "consensus: as clean, trained on the merged boxes of overlapping crops, judged on the boxes as drawn.",
+            "folds, leaky, clean, consensus, faster_rcnn, ssd: judged before boxes that agree were averaged.",
         ),
     )
     for path in sorted(PREDICTIONS.glob("*.json.gz")):
