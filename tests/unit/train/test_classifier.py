@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -13,7 +12,7 @@ from safetensors.torch import save_file  # noqa: E402
 from torchvision import models  # noqa: E402
 
 from millscale.core.errors import DataError, ModelError  # noqa: E402
-from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.data.manifest import Manifest  # noqa: E402
 from millscale.learn.openset import HeldOut, calibrate, fit_guard, moments_of  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.pipeline.recipes import finetune, scratch  # noqa: E402
@@ -30,15 +29,9 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Manifest:
+def manifest(shades) -> Manifest:
     """Dark and bright images in 12 groups of two, in three folds of four groups."""
-    folder, rng, records = tmp_path_factory.mktemp("data"), np.random.default_rng(0), []
-    for k in range(24):
-        label = ("bright", "dark")[k // 2 % 2]
-        pixels = rng.normal(190 if label == "bright" else 60, 20, (40, 40)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{k:02}.png")
-        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", label, group=f"g{k // 2}"))
-    return Manifest(tuple(records), ("bright", "dark"), str(folder))
+    return shades([("bright", "dark")[k // 2 % 2] for k in range(24)])
 
 
 @pytest.fixture
