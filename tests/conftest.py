@@ -1,10 +1,15 @@
 """What many tests share: a private cache, a small data set, a tiny backbone and a bundle trained on both."""
 
+import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+# Threads of BLAS and OpenMP wait for each other by spinning: on matrices as small as these tests', and with as many
+# workers as cores, that is most of the processor time. Both read this once, when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import onnx
