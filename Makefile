@@ -28,7 +28,7 @@ demo: $(LEARN)/installed
 	$(LEARN)/bin/millscale demo $(if $(DATA),--data "$(DATA)") $(if $(BACKBONE),--backbone "$(BACKBONE)")
 
 test: $(DEV)/installed
-	$(DEV)/bin/python -m pytest -n 2 --dist loadgroup
+	$(DEV)/bin/python -m pytest -n 2
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff check .

@@ -20,11 +20,30 @@ from onnx import helper, numpy_helper
 from millscale.data.manifest import Manifest
 from millscale.data.synthetic import make_dataset
 
+SHARED = {
+    "neu": ("test_audit", "test_boxes", "test_training"),
+    "parts": ("test_clusters", "test_few_labels", "test_labelling", "test_openset"),
+}
+"""Modules of ``tests/real`` that look at the same images: what one computes of them, the others find in the cache."""
+SCOPES = {f"tests/real/{module}.py": scope for scope, modules in SHARED.items() for module in modules}
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tests of one module run on one worker, so that what they share is made once."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of one module run on one worker, so that what they share is made once.
+
+    Not ``--dist loadgroup``: it writes a test's group into its id, which pytest 9.2 no longer lets it.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            module = str(super()._split_scope(nodeid))
+            return SCOPES.get(module, module)
+
+    # In the order of collection: a module of one test may be the longest, and would else come last.
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
