@@ -40,6 +40,13 @@ def task(manifest, tmp_path) -> Task:
 
 
 @pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory):
+    """What ``SCRATCH`` makes of the task, trained in a folder of its own."""
+    folder = tmp_path_factory.mktemp("trained")
+    return scratch.run(Task(manifest, np.arange(24) // 2 // 2 % 3, 7, folder, silent), SCRATCH)
+
+
+@pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A folder with random weights in place of the pretrained ResNet-18."""
     folder = tmp_path_factory.mktemp("weights")
@@ -49,8 +56,7 @@ def weights(tmp_path_factory):
     return folder
 
 
-def test_the_evidence_is_of_the_held_out_fold_alone(task):
-    trained = scratch.run(task, SCRATCH)
+def test_the_evidence_is_of_the_held_out_fold_alone(trained, task):
     held_out = task.folds == 0
     assert_array_equal(np.isnan(trained.probs).all(1), ~held_out)
     assert_allclose(trained.probs[held_out].sum(1), 1)
@@ -58,8 +64,7 @@ def test_the_evidence_is_of_the_held_out_fold_alone(task):
     assert trained.details["final"] != trained.details["folds"][0]
 
 
-def test_the_graph_gives_the_reference(task):
-    trained = scratch.run(task, SCRATCH)
+def test_the_graph_gives_the_reference(trained, task):
     pixels = prepared_pixels(task.manifest, trained.preprocess, task.folder, silent)
     found = Network(trained.graph, "graph", threads=1).run({"images": np.array(pixels)}, ["probs"])[0]
     assert_allclose(found, trained.reference, atol=1e-5)
@@ -84,8 +89,7 @@ def test_wrong_images_come_with_neighbours_that_their_judge_was_trained_on(task)
     assert (trained.nearest.index[~wrong] == -1).all()
 
 
-def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, task, tmp_path):
-    whole = scratch.run(task, SCRATCH)
+def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(trained, task):
     done: list[str] = []
 
     def interrupt(what: str, step: int, total: int) -> None:
@@ -93,7 +97,7 @@ def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, tas
         if done.count("final") == 7:
             raise KeyboardInterrupt
 
-    cut = replace(task, folder=tmp_path / "cut", progress=interrupt)
+    cut = replace(task, progress=interrupt)
     with pytest.raises(KeyboardInterrupt):
         scratch.run(cut, SCRATCH)
     trained_before = done.count("fold 0")
@@ -101,9 +105,9 @@ def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, tas
     again = scratch.run(cut, SCRATCH)
     assert trained_before == 1 + 3 * (12 // 4)
     assert done.count("fold 0") == 1
-    assert again.graph == whole.graph
-    assert_array_equal(again.probs, whole.probs)
-    assert again.details == whole.details
+    assert again.graph == trained.graph
+    assert_array_equal(again.probs, trained.probs)
+    assert again.details == trained.details
 
 
 def test_a_fold_is_not_trained_again_when_more_are_asked_for(task):
@@ -157,8 +161,7 @@ def test_too_few_groups_are_refused(task, manifest):
         scratch.run(replace(task, manifest=one_group, folds=np.arange(24) % 2), SCRATCH)
 
 
-def test_the_guard_is_that_of_the_graphs_own_features(task):
-    trained = scratch.run(task, SCRATCH)
+def test_the_guard_is_that_of_the_graphs_own_features(trained, task):
     pixels = prepared_pixels(task.manifest, trained.preprocess, task.folder, silent)
     features = Network(trained.graph, "graph", threads=1).run({"images": np.array(pixels)}, ["features"])[0]
     expected = fit_guard(moments_of(features, task.targets, 2)).distances(features)
