@@ -20,12 +20,9 @@ from onnx import helper, numpy_helper
 from millscale.data.manifest import Manifest
 from millscale.data.synthetic import make_dataset
 
-SHARED = {
-    "neu": ("test_audit", "test_boxes", "test_training"),
-    "parts": ("test_clusters", "test_few_labels", "test_labelling", "test_openset"),
-}
+SHARED = "audit", "boxes", "clusters", "few_labels", "labelling", "openset", "training"
 """Modules of ``tests/real`` that look at the same images: what one computes of them, the others find in the cache."""
-SCOPES = {f"tests/real/{module}.py": scope for scope, modules in SHARED.items() for module in modules}
+SCOPES = {f"tests/real/test_{name}.py": "shared" for name in SHARED}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -34,6 +31,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     Not ``--dist loadgroup``: it writes a test's group into its id, which pytest 9.2 no longer lets it.
     """
+    if config.getvalue("dist") != "load":
+        return None
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
