@@ -1,10 +1,15 @@
 """What many tests share: a private cache, a small data set, a tiny backbone and a bundle trained on both."""
 
+import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+# Threads of BLAS and OpenMP wait for each other by spinning: on matrices as small as these tests', and with as many
+# workers as cores, that is most of the processor time. Both read this once, when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import onnx
@@ -15,11 +20,29 @@ from onnx import helper, numpy_helper
 from millscale.data.manifest import Manifest
 from millscale.data.synthetic import make_dataset
 
+SHARED = "audit", "boxes", "clusters", "few_labels", "labelling", "openset", "training"
+"""Modules of ``tests/real`` that look at the same images: what one computes of them, the others find in the cache."""
+SCOPES = {f"tests/real/test_{name}.py": "shared" for name in SHARED}
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tests of one module run on one worker, so that what they share is made once."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of one module run on one worker, so that what they share is made once.
+
+    Not ``--dist loadgroup``: it writes a test's group into its id, which pytest 9.2 no longer lets it.
+    """
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            module = str(super()._split_scope(nodeid))
+            return SCOPES.get(module, module)
+
+    # In the order of collection: a module of one test may be the longest, and would else come last.
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,14 +15,6 @@ NAMES = plugins.names(PACKAGE)
 SIZE, CLASSES = (64, 64), 3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module", params=NAMES)
 def name(request):
     return request.param

@@ -12,13 +12,10 @@ from millscale.pipeline.audited import audited
 from millscale.pipeline.summary import silent
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = [
-    pytest.mark.skipif(
-        not DATA,
-        reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, neu-det and magnetic-tile",
-    ),
-    pytest.mark.xdist_group("neu"),
-]
+pytestmark = pytest.mark.skipif(
+    not DATA,
+    reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, neu-det and magnetic-tile",
+)
 LONG = {"Cr": "crazing", "In": "inclusion", "Pa": "patches"}
 LONG |= {"PS": "pitted_surface", "RS": "rolled-in_scale", "Sc": "scratches"}
 

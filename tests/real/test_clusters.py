@@ -8,10 +8,7 @@ import pytest
 import millscale as ms
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = [
-    pytest.mark.skipif(not DATA, reason="set MILLSCALE_DATA to the folder that holds neu-cls"),
-    pytest.mark.xdist_group("parts"),
-]
+pytestmark = pytest.mark.skipif(not DATA, reason="set MILLSCALE_DATA to the folder that holds neu-cls")
 
 
 def test_the_six_defects_of_neu_are_found_unaided(real, tmp_path: Path):

@@ -12,12 +12,9 @@ from millscale.imaging.preprocess import Preprocess
 from millscale.learn.learning_curve import learning_curve
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = [
-    pytest.mark.skipif(
-        not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
-    ),
-    pytest.mark.xdist_group("parts"),
-]
+pytestmark = pytest.mark.skipif(
+    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
+)
 
 
 @pytest.mark.parametrize(("data", "step", "spread", "head"), [("neu-cls", 4, 0.97, 0.95), ("x-sdd", 3, 0.88, 0.86)])

@@ -15,12 +15,9 @@ from millscale.pipeline.answers import Answers, apply
 from millscale.pipeline.labelling import questions
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = [
-    pytest.mark.skipif(
-        not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
-    ),
-    pytest.mark.xdist_group("parts"),
-]
+pytestmark = pytest.mark.skipif(
+    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
+)
 
 
 def test_a_dozen_answers_are_enough_for_neu(real) -> None:

@@ -16,12 +16,9 @@ from millscale.metrics.openset import accepted, auroc
 from millscale.runtime.openset import ratios
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = [
-    pytest.mark.skipif(
-        not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, x-sdd and magnetic-tile"
-    ),
-    pytest.mark.xdist_group("parts"),
-]
+pytestmark = pytest.mark.skipif(
+    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls, x-sdd and magnetic-tile"
+)
 FOLDS = 3
 
 

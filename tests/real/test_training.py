@@ -9,12 +9,9 @@ import pytest
 import millscale as ms
 
 DATA = os.environ.get("MILLSCALE_DATA")
-pytestmark = [
-    pytest.mark.skipif(
-        not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
-    ),
-    pytest.mark.xdist_group("neu"),
-]
+pytestmark = pytest.mark.skipif(
+    not DATA, reason="needs the environment variable MILLSCALE_DATA: a folder with neu-cls and x-sdd"
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Bundles whose answers are known by hand, and tables of boxes out of plain rows."""
+"""Bundles whose answers are known by hand, tables of boxes out of plain rows, and pictures of squares and bars."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from millscale.core.types import Boxes
+from millscale.data.manifest import ImageRecord, Manifest
 from millscale.metrics.detections import DetectionTable
 from millscale.runtime.bundle import make_bundle
 
@@ -80,6 +81,21 @@ def bundles(grid, tmp_path_factory: pytest.TempPathFactory):
         members["golden.png"] = grid.members["golden.png"]
         paths[name] = make_bundle(card, members).save(folder / f"{name}.millscale")
     return SimpleNamespace(**paths, graphs=graphs)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Twelve dark images of 48×48 pixels with one bright square or bar each, in turn; every image its own group."""
+    folder, rng, records = tmp_path_factory.mktemp("shapes"), np.random.default_rng(0), []
+    for k in range(12):
+        pixels = rng.normal(60, 10, (48, 48))
+        left, top, wide = 4 + 2 * k, 8 + k, (16, 8)[k % 2]
+        pixels[top : top + 16, left : left + wide] += 150
+        path = folder / f"{k:02}.png"
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+        box = Boxes([[left, top, left + wide, top + 16]], [k % 2])
+        records.append(ImageRecord(path.name, path, boxes=box, group=f"g{k}"))
+    return Manifest(tuple(records), ("square", "bar"), str(folder))
 
 
 def _boxes(rows: Sequence[tuple[float, ...]], *, true: bool) -> Boxes:

@@ -213,9 +213,9 @@ def test_images_are_looked_at_in_windows(millscale, tmp_path: Path):
             [[surface(10 * seed), surface(10 * seed + 1)], [surface(10 * seed + 2), surface(10 * seed + 3)]]
         )
 
-    for k in range(24):
+    for k in range(20):
         save(sheet(k), tmp_path / f"set/train/good/{k}.png")
-    for k in range(8):
+    for k in range(6):
         save(sheet(100 + k), tmp_path / f"set/test/good/{k}.png")
         pixels, mask = sheet(200 + k), np.zeros((2 * SIDE, 2 * SIDE))
         where = spotted(3000 + k)[1]
@@ -234,8 +234,8 @@ def test_images_are_looked_at_in_windows(millscale, tmp_path: Path):
     scorer = open_bundle(bundle).card.scorer
     assert scorer is not None
     assert scorer.tile == SIDE
-    large = np.tile(surface(7777), (16, 16))
-    row, column = 700, 1100
+    large = np.tile(surface(7777), (8, 8))
+    row, column = 320, 530
     large[row : row + 24, column : column + 24] = 30
     save(large, tmp_path / "large.png")
     done = millscale("inspect", bundle, tmp_path / "large.png", "--json")

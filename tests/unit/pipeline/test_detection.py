@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -13,7 +12,7 @@ import millscale as ms  # noqa: E402
 from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E402
 from millscale.core.types import Boxes  # noqa: E402
 from millscale.data.convert import to_pascal_voc  # noqa: E402
-from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.data.manifest import Manifest  # noqa: E402
 from millscale.data.split import Split, named_split, split  # noqa: E402
 from millscale.metrics.detection_results import read_coco_results  # noqa: E402
 from millscale.pipeline.config import TrainConfig  # noqa: E402
@@ -28,28 +27,13 @@ from millscale.runtime.inspector import Inspector  # noqa: E402
 OPTIONS = {"size": 64, "epochs": 1, "batch": 4, "pretrained": False, "final": "reuse"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def images(tmp_path_factory) -> Manifest:
+def images(shapes, tmp_path_factory) -> Manifest:
     """Twelve images with a bright square or bar each, of which the last is background, as Pascal VOC."""
-    folder, rng, records = tmp_path_factory.mktemp("made"), np.random.default_rng(0), []
-    for k in range(12):
-        pixels = rng.normal(60, 10, (48, 48))
-        box = (4 + 2 * k, 8 + k, 4 + 2 * k + (16, 8)[k % 2], 24 + k)
-        if k < 11:
-            pixels[box[1] : box[3], box[0] : box[2]] += 150
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
-        boxes = Boxes([box], [k % 2]) if k < 11 else Boxes(np.zeros((0, 4)), np.zeros(0))
-        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", boxes=boxes))
+    records = [replace(record, group=None) for record in shapes.records]
+    records[-1] = replace(records[-1], boxes=Boxes(np.zeros((0, 4)), np.zeros(0)))
     destination = tmp_path_factory.mktemp("voc") / "set"
-    to_pascal_voc(Manifest(tuple(records), ("bar", "square"), str(folder)), destination)
+    to_pascal_voc(replace(shapes, records=tuple(records), classes=("bar", "square")), destination)
     return ms.read(destination)
 
 

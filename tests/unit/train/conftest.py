@@ -1,10 +1,14 @@
-"""A teacher small enough for tests."""
+"""A teacher small enough for tests, and pictures that a glance tells apart."""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from PIL import Image
 
+from millscale.data.manifest import ImageRecord, Manifest
 from millscale.features.backbone import Backbone, BackboneSpec
 
 
@@ -28,5 +32,21 @@ def tiny_teacher():
         graph = helper.make_graph([n for n, _ in parts], "tiny", values[:1], values[1:], [w for _, w in parts])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         return Backbone(BackboneSpec("tiny", "random", (), "none", None), model.SerializeToString())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shades(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Manifest]:
+    """``shades(names)``: noisy images of 40×40 pixels, "bright" or "dark" as named, in groups of two."""
+
+    def make(names: Sequence[str]) -> Manifest:
+        folder, rng, records = tmp_path_factory.mktemp("shades"), np.random.default_rng(0), []
+        for k, name in enumerate(names):
+            pixels = rng.normal(190 if name == "bright" else 60, 20, (40, 40)).clip(0, 255).astype(np.uint8)
+            path = folder / f"{name}-{k:02}.png"
+            Image.fromarray(pixels).save(path)
+            records.append(ImageRecord(path.name, path, name, group=f"g{k // 2}"))
+        return Manifest(tuple(records), ("bright", "dark"), str(folder))
 
     return make

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -13,7 +12,7 @@ from safetensors.torch import save_file  # noqa: E402
 from torchvision import models  # noqa: E402
 
 from millscale.core.errors import DataError, ModelError  # noqa: E402
-from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.data.manifest import Manifest  # noqa: E402
 from millscale.learn.openset import HeldOut, calibrate, fit_guard, moments_of  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.pipeline.recipes import finetune, scratch  # noqa: E402
@@ -30,20 +29,21 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Manifest:
+def manifest(shades) -> Manifest:
     """Dark and bright images in 12 groups of two, in three folds of four groups."""
-    folder, rng, records = tmp_path_factory.mktemp("data"), np.random.default_rng(0), []
-    for k in range(24):
-        label = ("bright", "dark")[k // 2 % 2]
-        pixels = rng.normal(190 if label == "bright" else 60, 20, (40, 40)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{k:02}.png")
-        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", label, group=f"g{k // 2}"))
-    return Manifest(tuple(records), ("bright", "dark"), str(folder))
+    return shades([("bright", "dark")[k // 2 % 2] for k in range(24)])
 
 
 @pytest.fixture
 def task(manifest, tmp_path) -> Task:
     return Task(manifest, np.arange(24) // 2 // 2 % 3, 7, tmp_path / "run", silent)
+
+
+@pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory):
+    """What ``SCRATCH`` makes of the task, trained in a folder of its own."""
+    folder = tmp_path_factory.mktemp("trained")
+    return scratch.run(Task(manifest, np.arange(24) // 2 // 2 % 3, 7, folder, silent), SCRATCH)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,7 @@ def weights(tmp_path_factory):
     return folder
 
 
-def test_the_evidence_is_of_the_held_out_fold_alone(task):
-    trained = scratch.run(task, SCRATCH)
+def test_the_evidence_is_of_the_held_out_fold_alone(trained, task):
     held_out = task.folds == 0
     assert_array_equal(np.isnan(trained.probs).all(1), ~held_out)
     assert_allclose(trained.probs[held_out].sum(1), 1)
@@ -65,8 +64,7 @@ def test_the_evidence_is_of_the_held_out_fold_alone(task):
     assert trained.details["final"] != trained.details["folds"][0]
 
 
-def test_the_graph_gives_the_reference(task):
-    trained = scratch.run(task, SCRATCH)
+def test_the_graph_gives_the_reference(trained, task):
     pixels = prepared_pixels(task.manifest, trained.preprocess, task.folder, silent)
     found = Network(trained.graph, "graph", threads=1).run({"images": np.array(pixels)}, ["probs"])[0]
     assert_allclose(found, trained.reference, atol=1e-5)
@@ -91,8 +89,7 @@ def test_wrong_images_come_with_neighbours_that_their_judge_was_trained_on(task)
     assert (trained.nearest.index[~wrong] == -1).all()
 
 
-def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, task, tmp_path):
-    whole = scratch.run(task, SCRATCH)
+def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(trained, task):
     done: list[str] = []
 
     def interrupt(what: str, step: int, total: int) -> None:
@@ -100,7 +97,7 @@ def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, tas
         if done.count("final") == 7:
             raise KeyboardInterrupt
 
-    cut = replace(task, folder=tmp_path / "cut", progress=interrupt)
+    cut = replace(task, progress=interrupt)
     with pytest.raises(KeyboardInterrupt):
         scratch.run(cut, SCRATCH)
     trained_before = done.count("fold 0")
@@ -108,9 +105,9 @@ def test_an_interrupted_recipe_goes_on_and_ends_with_the_same_bits(manifest, tas
     again = scratch.run(cut, SCRATCH)
     assert trained_before == 1 + 3 * (12 // 4)
     assert done.count("fold 0") == 1
-    assert again.graph == whole.graph
-    assert_array_equal(again.probs, whole.probs)
-    assert again.details == whole.details
+    assert again.graph == trained.graph
+    assert_array_equal(again.probs, trained.probs)
+    assert again.details == trained.details
 
 
 def test_a_fold_is_not_trained_again_when_more_are_asked_for(task):
@@ -164,8 +161,7 @@ def test_too_few_groups_are_refused(task, manifest):
         scratch.run(replace(task, manifest=one_group, folds=np.arange(24) % 2), SCRATCH)
 
 
-def test_the_guard_is_that_of_the_graphs_own_features(task):
-    trained = scratch.run(task, SCRATCH)
+def test_the_guard_is_that_of_the_graphs_own_features(trained, task):
     pixels = prepared_pixels(task.manifest, trained.preprocess, task.folder, silent)
     features = Network(trained.graph, "graph", threads=1).run({"images": np.array(pixels)}, ["features"])[0]
     expected = fit_guard(moments_of(features, task.targets, 2)).distances(features)

@@ -30,14 +30,6 @@ TINY = DistilConfig(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def targets():
     """Random views whose targets are simple functions of their brightness and contrast."""

@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
 from millscale.core.errors import DataError  # noqa: E402
-from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.data.manifest import Manifest  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.pipeline.recipes import fixmatch  # noqa: E402
 from millscale.train import classifier  # noqa: E402
@@ -27,25 +26,11 @@ def silent(what: str, done: int, total: int) -> None:
     pass
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Manifest:
-    folder, rng, records = tmp_path_factory.mktemp("data"), np.random.default_rng(0), []
-    for k, fold in enumerate(FOLDS):
-        name = ("bright", "dark")[k // 4 % 2] if fold >= 0 else ("bright", "dark")[k % 2]
-        pixels = rng.normal(190 if name == "bright" else 60, 20, (40, 40)).clip(0, 255).astype(np.uint8)
-        path = folder / f"{name}-{k:02}.png"
-        Image.fromarray(pixels).save(path)
-        group = "g0" if k in (12, 13) else f"g{k // 2}"
-        records.append(ImageRecord(path.name, path, name if fold >= 0 else None, group=group))
-    return Manifest(tuple(records), ("bright", "dark"), str(folder))
+def manifest(shades) -> Manifest:
+    made = shades([("bright", "dark")[k // 4 % 2 if fold >= 0 else k % 2] for k, fold in enumerate(FOLDS)])
+    bare = [replace(r, label=None) if fold < 0 else r for r, fold in zip(made.records, FOLDS, strict=True)]
+    return replace(made, records=tuple(replace(r, group="g0") if k in (12, 13) else r for k, r in enumerate(bare)))
 
 
 @pytest.fixture

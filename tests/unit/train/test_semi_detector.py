@@ -6,14 +6,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
 from millscale.core.boxes import iou_matrix  # noqa: E402
 from millscale.core.errors import DataError  # noqa: E402
-from millscale.core.types import Boxes  # noqa: E402
-from millscale.data.manifest import ImageRecord, Manifest  # noqa: E402
+from millscale.data.manifest import Manifest  # noqa: E402
 from millscale.learn.recipe import Task  # noqa: E402
 from millscale.train import detector, semi_detector  # noqa: E402
 from millscale.train.checkpoint import load_checkpoint  # noqa: E402
@@ -31,27 +29,14 @@ def silent(what: str, done: int, total: int) -> None:
     pass
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Manifest:
+def manifest(shapes) -> Manifest:
     """Twelve images, every fourth without annotation; the last but one shares the group of image 8, of fold 0."""
-    folder, rng, records = tmp_path_factory.mktemp("data"), np.random.default_rng(0), []
-    for k in range(12):
-        pixels = rng.normal(60, 10, (48, 48))
-        left, top, wide = 4 + 2 * k, 8 + k, (16, 8)[k % 2]
-        pixels[top : top + 16, left : left + wide] += 150
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
-        boxes = None if FOLDS[k] < 0 else Boxes([[left, top, left + wide, top + 16]], [k % 2])
-        group = "g8" if k == 7 else f"g{k}"
-        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", boxes=boxes, group=group))
-    return Manifest(tuple(records), ("square", "bar"), str(folder))
+    records = list(shapes.records)
+    for k in np.flatnonzero(FOLDS < 0):
+        records[k] = replace(records[k], boxes=None)
+    records[7] = replace(records[7], group="g8")
+    return replace(shapes, records=tuple(records))
 
 
 @pytest.fixture(scope="module")
