@@ -27,9 +27,8 @@ $(DEV)/installed: requirements/dev.txt
 demo: $(LEARN)/installed
 	$(LEARN)/bin/millscale demo $(if $(DATA),--data "$(DATA)") $(if $(BACKBONE),--backbone "$(BACKBONE)")
 
-# Bytecode of the tests is kept, so that the next run need not compile them again.
 test: $(DEV)/installed
-	PYTHONDONTWRITEBYTECODE= $(DEV)/bin/python -m pytest -n 2
+	$(DEV)/bin/python -m pytest -n 2
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff check .
