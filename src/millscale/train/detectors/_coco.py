@@ -1,18 +1,32 @@
-"""The COCO weights of YOLOX-nano (Ge et al. 2021, Apache-2.0) in detectors of its shape, as wide or wider."""
+"""Detectors of the shape of YOLOX-nano (Ge et al. 2021, Apache-2.0), as wide or wider, and its COCO weights in them."""
 
 import torch
 from torch import Tensor
 
+from millscale.train.detectors._blocks import Darknet
 from millscale.train.detectors._yolo import Yolo
 from millscale.train.network import read_weights
 
 WEIGHTS = "yolox_nano_coco.safetensors"
-WIDTH, HEAD_WIDTH = 16, 64
+_WIDTH, _HEAD_WIDTH = 16, 64
 _OTHER = ("head.cls_preds.", "head.reg_preds.", "head.obj_preds.")
 """The last layers, whose classes and distances are not those of COCO."""
 
 
-def load_coco(network: Yolo, times: int = 1) -> None:
+def coco_yolo(classes: int, times: int, *, pretrained: bool) -> Yolo:
+    """A detector ``times`` as wide as the nano, from its weights or at random.
+
+    Raises:
+        ModelError: the weights are missing or are other ones.
+    """
+    backbone = Darknet(times * _WIDTH, 1, depthwise=True)
+    network = Yolo(backbone, backbone.channels, times * _HEAD_WIDTH, classes, depthwise=True)
+    if pretrained:
+        load_coco(network, times)
+    return network
+
+
+def load_coco(network: Yolo, times: int) -> None:
     """Start a network that is ``times`` as wide as the nano from its weights; it computes what the nano does.
 
     Each channel stands ``times`` beside itself, and what a channel gave is split at random among its copies, so that
@@ -25,7 +39,7 @@ def load_coco(network: Yolo, times: int = 1) -> None:
     found = {_own_name(name): tensor for name, tensor in read_weights(WEIGHTS).items()}
     # YOLOX takes BGR; Focus lays the three colours of each of four pixels side by side.
     stem = found["backbone.stem.conv.conv.weight"]
-    found["backbone.stem.conv.conv.weight"] = stem.reshape(WIDTH, 4, 3, 3, 3).flip(2).reshape(stem.shape)
+    found["backbone.stem.conv.conv.weight"] = stem.reshape(_WIDTH, 4, 3, 3, 3).flip(2).reshape(stem.shape)
     for name, tensor in found.items():
         if not name.startswith(_OTHER):
             own[name] = _widened(tensor, own[name].shape, times)

@@ -1,17 +1,11 @@
 """The nano of our YOLO family: the depthwise CSPDarknet of YOLOX-nano (Ge et al. 2021), COCO weights, 0.9 M."""
 
 from millscale.train.detection import Detector, DetectorSpec
-from millscale.train.detectors._blocks import Darknet
-from millscale.train.detectors._coco import HEAD_WIDTH, WIDTH, load_coco
-from millscale.train.detectors._yolo import Yolo
+from millscale.train.detectors._coco import coco_yolo
 
 
 def _build(classes: int, size: tuple[int, int], pretrained: bool) -> Detector:  # noqa: ARG001, FBT001 - any size will do
-    backbone = Darknet(WIDTH, 1, depthwise=True)
-    network = Yolo(backbone, backbone.channels, HEAD_WIDTH, classes, depthwise=True)
-    if pretrained:
-        load_coco(network)
-    return network
+    return coco_yolo(classes, 1, pretrained=pretrained)
 
 
 SPEC = DetectorSpec(
