@@ -116,7 +116,10 @@ def _folds(images: Manifest) -> None:
         "detection_folds",
         "Group-clean 5-fold cross-validation of the detectors on NEU-DET",
         ["model", "mAP50", "mAP50-95", "mAP50 of each fold", "mAP50-95 of each fold"],
-        notes=("Mean ± deviation over the folds; every fold by a model that saw no image of its groups.",),
+        notes=(
+            "Mean ± deviation over the folds; every fold by a model that saw no image of its groups.",
+            "Judged before boxes that agree were averaged.",
+        ),
     )
     for path in sorted(PREDICTIONS.glob("*--folds-*.json.gz")):
         whole = read_coco_results(path, images)
@@ -147,6 +150,7 @@ def _leak(images: Manifest) -> None:
             "leaky: every test image overlaps a training image; clean: no image of a test image's group is trained on.",
             "Mean ± deviation over the seeds, each of which draws other images; gain: of the pairs.",
             "30 epochs at 224 pixels; 240 test images. Intervals of each run: the table of all models.",
+            "Judged before boxes that agree were averaged.",
         ),
     )
     for model, parts in found.items():

@@ -148,19 +148,21 @@ def _decode_anew(detector: str, test: Manifest) -> None:
     bundle = open_bundle(_trained(name))
     (part,) = bundle.card.parts
     assert part.detection is not None
-    part = part.model_copy(update={"detection": part.detection.model_copy(update={"agree": AGREE})})
+    detection = part.detection.model_copy(update={"agree": AGREE})
+    part = part.model_copy(update={"detection": detection})
     card = bundle.card.model_dump(exclude={"sha256"}) | {"parts": [part.model_dump()]}
     target = RUNS / name
-    path = make_bundle(card, bundle.members).save(target / f"{name}.millscale")
+    path = make_bundle(card, bundle.members).save(target / "unjudged.millscale")
     found = evaluate(path, test, target, progress=_tell)
     assert isinstance(found.table, DetectionTable)
     metrics = measured(found.table, seed=0)
-    assert part.detection is not None
-    part.detection.thresholds.update(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
+    thresholds = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
+    part = part.model_copy(update={"detection": detection.model_copy(update={"thresholds": thresholds})})
     document = metrics.to_json()
     document.pop("curves", None)
     changed = make_bundle(card | {"parts": [part.model_dump()], "metrics": document}, bundle.members)
-    changed.save(NANO if name == COMMITTED else path)
+    changed.save(_trained(name))
+    path.unlink()
     shutil.copyfile(target / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
     write_json(PREDICTIONS / f"{name}.card.json", changed.card.model_dump(mode="json"))
     print(f"{name}: mAP50 {metrics.map50:.1%}, mAP50-95 {metrics.map50_95:.1%}")

@@ -38,9 +38,9 @@ class Detection(_Strict):
     Attributes:
         least_score: boxes below it are dropped.
         iou: of two boxes of one class that overlap by more than this, the weaker is dropped.
-        agree: boxes of one class that overlap by at least this show one defect, whose box is their mean: of the
-            candidates of a single view, or of what several views found. None leaves the strongest candidate as it
-            is and fuses views from .55 on.
+        agree: boxes of one class that overlap by more than this show one defect, whose box is their weighted mean: of
+            the candidates of a single view, or of what several views found. None leaves the strongest candidate as
+            it is and fuses views from above .55.
         most: boxes kept of an image, the strongest.
         thresholds: class name → the score from which a box of it counts: the operating point.
         views: dihedral views of the image that are located in and fused, the untouched one first.

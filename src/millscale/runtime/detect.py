@@ -30,7 +30,7 @@ def decode(
     geometry: Geometry,
     size: tuple[int, int],
 ) -> Boxes:
-    """The boxes of one image: strong enough, suppressed class by class, on the original image.
+    """The boxes of one image: strong enough, suppressed class by class, averaged, on the original image.
 
     An anchor may be found as several classes. Of two equally strong boxes the earlier anchor's comes first, then
     the earlier class's, whatever the machine.

@@ -35,7 +35,8 @@ class SceneConfig:
 
     Attributes:
         mosaic: share of the scenes that are made of four images, in [0, 1].
-        paste: share of the images that get defects of another image, in [0, 1].
+        paste: chance, in [0, 1], that an image with defects gets some of another image of one of its classes, where
+            such a one is at hand.
         zoom: a single image is enlarged up to ``1 + zoom`` times.
         smallest, largest: scale of an image within a mosaic.
         stretch: largest change of the proportions, a share.
@@ -91,7 +92,8 @@ def scenes(
     def picture(row: int) -> _Picture:
         one = _turned(source, row, rng)
         if config.paste and rng.random() < config.paste:
-            donors = [int(r) for r in rng.choice(rows, 8) if np.isin(source.boxes[r].class_id, one.classes).any()]
+            drawn = (int(r) for r in rng.choice(rows, 8) if r != row)
+            donors = [r for r in drawn if np.isin(source.boxes[r].class_id, one.classes).any()]
             return _pasted(one, _turned(source, donors[0], rng), rng) if donors else one
         return one
 
@@ -125,7 +127,8 @@ def _turned(source: Source, row: int, rng: np.random.Generator) -> _Picture:
 def _pasted(onto: _Picture, other: _Picture, rng: np.random.Generator) -> _Picture:
     """A picture with some defects of another one, where it has none (Ghiasi et al., CVPR 2021, copy-paste).
 
-    A defect fades in over its border and takes on the brightness of where it comes to lie.
+    Defects that overlap others stay behind: their rectangle would bring parts of those along. A defect fades in over
+    its border and takes on the brightness of where it comes to lie.
     """
     pixels, xyxy = onto.pixels.copy(), list(onto.xyxy)
     classes, weights = list(onto.classes), list(onto.weights)
@@ -134,7 +137,13 @@ def _pasted(onto: _Picture, other: _Picture, rng: np.random.Generator) -> _Pictu
         low, high = np.floor(other.xyxy[index, :2]).astype(int), np.ceil(other.xyxy[index, 2:]).astype(int)
         low, high = low.clip(0), np.minimum(high, other.pixels.shape[1::-1])
         extent = high - low
-        if other.weights[index] == 0 or (extent < LEAST_CUT_SIDE).any() or (extent > sides * _LARGEST).any():
+        alone = not _meets(np.delete(other.xyxy, index, 0), low, high)
+        if (
+            not alone
+            or other.weights[index] == 0
+            or (extent < LEAST_CUT_SIDE).any()
+            or (extent > sides * _LARGEST).any()
+        ):
             continue
         place = _free_place(np.array(xyxy).reshape(-1, 4), extent, sides, rng)
         if place is None:
@@ -159,10 +168,15 @@ def _free_place(
     """The corner (x, y) of a place of (width, height) ``extent`` that no box lies in; None where none was found."""
     for _ in range(_TRIES):
         place = rng.integers(sides - extent + 1)
-        meet = np.minimum(boxes[:, 2:], place + extent) - np.maximum(boxes[:, :2], place)
-        if not (meet > 0).all(1).any():
+        if not _meets(boxes, place, place + extent):
             return place
     return None
+
+
+def _meets(boxes: NDArray[np.float32], low: NDArray[np.int64], high: NDArray[np.int64]) -> bool:
+    """Whether any box has a part in the rectangle from ``low`` to ``high``, both (x, y)."""
+    shared = np.minimum(boxes[:, 2:], high) - np.maximum(boxes[:, :2], low)
+    return bool((shared > 0).all(1).any())
 
 
 def _fading(extent: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -39,6 +39,7 @@ def test_detectors_are_fused_at_the_weighted_mean_of_their_thresholds(
     assert (done.code, done.err) == (0, "")
     card = open_bundle(out).card
     assert card.name == "joined"
+    assert card.fusion.iou == 0.65
     assert card.thresholds == pytest.approx({"red": red, "green": 0.5, "blue": blue})
     assert [one["name"] for one in card.provenance["members"]] == ["grid", "sharper"]
     found = [(box["label"], box["score"], box["xyxy"]) for box in inspected(millscale, out, image)["boxes"]]

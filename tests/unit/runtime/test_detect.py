@@ -65,6 +65,10 @@ def test_a_box_moves_to_the_mean_of_those_that_agree_with_it():
     assert far == (0, 0.3, FAR)
 
 
+def test_of_several_views_the_strongest_stays_for_fusion_to_average():
+    assert decoded([SQUARE, NEAR], [[0.8], [0.4]], agree=0.6, views=2) == [(0, 0.8, SQUARE)]
+
+
 @pytest.mark.parametrize("bottom", [24.999, 25.0, 25.001])
 def test_what_lies_on_the_limit_of_agreement_hardly_counts(bottom):
     ((_, _, box),) = decoded([SQUARE, [10, 10, 30, bottom]], [[0.8], [0.8]], agree=0.75)

@@ -6,10 +6,11 @@ import pytest
 from onnx import numpy_helper
 
 from millscale.core.errors import ModelError
+from millscale.core.types import Boxes
 from millscale.imaging.decode import decode_image
 from millscale.runtime.bundle import open_bundle
-from millscale.runtime.card import Part
-from millscale.runtime.locate import TOP_SCORES, golden_scores, locator_of
+from millscale.runtime.card import Detection, Part
+from millscale.runtime.locate import TOP_SCORES, _fused, golden_scores, locator_of
 from millscale.runtime.network import open_network
 
 
@@ -76,6 +77,12 @@ def test_what_only_some_views_show_counts_by_their_share(grid, locator, views, f
     """The one-eyed model sees the top left corner: upside down the bottom left, and so on."""
     image = decode_image(grid.picture({(x, y): (255, 0, 0) for x in (0, 3) for y in (0, 3)}))
     assert sorted(told(locator("one_eyed", views=views).locate(image))) == sorted(found)
+
+
+@pytest.mark.parametrize(("agree", "count"), [(None, 1), (0.59, 1), (0.61, 2)])
+def test_what_views_found_is_one_box_where_it_overlaps_by_more_than_the_card_says(agree, count):
+    one, other = Boxes([[0, 0, 10, 10]], [0], [0.8]), Boxes([[0, 0, 10, 6]], [0], [0.4])  # IoU .6
+    assert len(_fused([one, other], Detection(agree=agree, views=2))) == count
 
 
 @pytest.mark.parametrize(("bundle", "least"), [("detector", 0.8), ("one_eyed", 0.2)])

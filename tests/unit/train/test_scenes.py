@@ -72,6 +72,15 @@ def test_defects_are_pasted_where_there_are_none_with_their_boxes_and_take_on_th
     assert pasted >= 16
 
 
+def test_a_defect_that_overlaps_another_is_not_pasted_without_it():
+    pixels = np.zeros((2, 96, 96, 1), np.uint8)
+    lapped, lone = Boxes([[4, 6, 32, 44], [10, 10, 24, 30]], [0, 0]), Boxes([[4, 6, 32, 44]], [0])
+    config = SceneConfig(mosaic=0.0, paste=1.0, zoom=0.0, stretch=0.0)
+    _, targets = scenes(Source(pixels, [lapped, lone]), np.arange(2), (96, 96), config, np.random.default_rng(0))
+    counts = (targets.classes != PADDING).sum(1).tolist()
+    assert counts == [3, 1]
+
+
 @pytest.mark.parametrize("difficult", [False, True])
 def test_nothing_is_pasted_from_images_of_other_classes_nor_from_difficult_boxes(difficult):
     pixels = np.full((2, 96, 96, 1), 128, np.uint8)
@@ -82,7 +91,7 @@ def test_nothing_is_pasted_from_images_of_other_classes_nor_from_difficult_boxes
         images, targets = scenes(Source(pixels, boxes), np.arange(2), (96, 96), pasted, np.random.default_rng(seed))
         for k, value in enumerate((128, 200)):
             assert (images[k] == value).all()
-            assert set(targets.classes[k].tolist()) <= {boxes[k].class_id[0], PADDING}
+            assert targets.classes[k][targets.classes[k] != PADDING].tolist() == boxes[k].class_id.tolist()
 
 
 def test_what_hardly_shows_is_ignored_and_difficult_boxes_are():

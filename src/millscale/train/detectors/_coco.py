@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from millscale.core.errors import ModelError
 from millscale.train.detectors._blocks import Darknet
 from millscale.train.detectors._yolo import Yolo
 from millscale.train.network import read_weights
@@ -37,13 +38,26 @@ def load_coco(network: Yolo, times: int) -> None:
     """
     own = network.state_dict()
     found = {_own_name(name): tensor for name, tensor in read_weights(WEIGHTS).items()}
+    wanted = [name for name in own if not name.startswith(_OTHER) and not name.endswith("num_batches_tracked")]
+    wrong = [name for name in wanted if name not in found or not _fits(found[name], own[name], times)]
+    if wrong:
+        raise ModelError(
+            f"{WEIGHTS}: expected {len(wanted)} tensors of YOLOX-nano, found {len(wrong)} of them absent or of another "
+            f"shape, the first '{wrong[0]}'. Give the weights of this very network."
+        )
     # YOLOX takes BGR; Focus lays the three colours of each of four pixels side by side.
     stem = found["backbone.stem.conv.conv.weight"]
     found["backbone.stem.conv.conv.weight"] = stem.reshape(_WIDTH, 4, 3, 3, 3).flip(2).reshape(stem.shape)
-    for name, tensor in found.items():
-        if not name.startswith(_OTHER):
-            own[name] = _widened(tensor, own[name].shape, times)
+    for name in wanted:
+        own[name] = _widened(found[name], own[name].shape, times)
     network.load_state_dict(own)
+
+
+def _fits(tensor: Tensor, own: Tensor, times: int) -> bool:
+    """Whether ``own`` is ``times`` as wide: its outputs, and its inputs where they are not single ones or colours."""
+    if tensor.ndim != own.ndim or len(own) != times * len(tensor) or own.shape[2:] != tensor.shape[2:]:
+        return False
+    return own.ndim < 2 or own.shape[1] in (tensor.shape[1], times * tensor.shape[1])
 
 
 def _own_name(name: str) -> str:
@@ -54,7 +68,7 @@ def _own_name(name: str) -> str:
 
 def _widened(tensor: Tensor, shape: torch.Size, times: int) -> Tensor:
     """``(o, …)`` → ``(times * o, …)`` and, where the inputs were multiplied too, each split among its copies."""
-    if not tensor.ndim or times == 1:
+    if times == 1:
         return tensor
     wide = tensor.repeat_interleave(times, 0)
     if tensor.ndim < 4 or shape[1] == tensor.shape[1]:
