@@ -174,8 +174,8 @@ class DetectorConfig(_Checked):
         ema: decay a step of the moving average of the weights, which is what is judged and kept.
         clip: largest norm of a step's gradient.
         mosaic: share of the training scenes that are made of four images, in [0, 1].
-        paste: chance, in [0, 1], that an image gets defects of another image with a class in common; on NEU-DET, .5
-            lost a point.
+        paste: chance, in [0, 1], that an image gets defects of another image with a class in common; a first form
+            of it lost a point on NEU-DET.
         zoom: a scene of one image is enlarged up to ``1 + zoom`` times.
         still: share of the last epochs without mosaics, in [0, 1].
         augment: strength of changes of exposure, sharpness and noise; 0 leaves the pixels as they are.
