@@ -1,6 +1,7 @@
 """The audit of a data set, remembered by its content."""
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def audited(manifest: Manifest, progress: Progress) -> Audit:
         return _of_today(manifest, _load(path))
     audit = check(manifest, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
+    partial = path.with_suffix(f".{os.getpid()}.part")  # of its own: another process may audit the same images
     partial.write_text(json.dumps(asdict(audit)), encoding="utf-8")
     partial.replace(path)
     return audit
