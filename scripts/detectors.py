@@ -147,9 +147,7 @@ def _decode_anew(detector: str, test: Manifest) -> None:
     name = f"{detector}--kaggle1440"
     bundle = open_bundle(_trained(name))
     (part,) = bundle.card.parts
-    assert part.detection is not None
-    detection = part.detection.model_copy(update={"agree": AGREE})
-    part = part.model_copy(update={"detection": detection})
+    part = part.with_detection(agree=AGREE)
     card = bundle.card.model_dump(exclude={"sha256"}) | {"parts": [part.model_dump()]}
     target = RUNS / name
     path = make_bundle(card, bundle.members).save(target / "unjudged.millscale")
@@ -157,7 +155,7 @@ def _decode_anew(detector: str, test: Manifest) -> None:
     assert isinstance(found.table, DetectionTable)
     metrics = measured(found.table, seed=0)
     thresholds = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
-    part = part.model_copy(update={"detection": detection.model_copy(update={"thresholds": thresholds})})
+    part = part.with_detection(thresholds=thresholds)
     document = metrics.to_json()
     document.pop("curves", None)
     changed = make_bundle(card | {"parts": [part.model_dump()], "metrics": document}, bundle.members)

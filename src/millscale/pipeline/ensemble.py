@@ -53,12 +53,7 @@ def _seeing(bundle: Bundle, views: Views | None) -> Bundle:
     """The bundle with another number of views for its detectors."""
     if views is None:
         return bundle
-    parts = tuple(
-        part
-        if part.detection is None
-        else part.model_copy(update={"detection": part.detection.model_copy(update={"views": views})})
-        for part in bundle.card.parts
-    )
+    parts = tuple(part.with_detection(views=views) for part in bundle.card.parts)
     return replace(bundle, card=bundle.card.model_copy(update={"parts": parts}))
 
 

@@ -108,6 +108,12 @@ class Part(_Strict):
                 )
         return self
 
+    def with_detection(self, **changes: Any) -> "Part":
+        """The part with other values in its ``detection``; one that does not locate as it is."""
+        if self.detection is None:
+            return self
+        return self.model_copy(update={"detection": self.detection.model_copy(update=changes)})
+
 
 class Fusion(_Strict):
     """How the boxes of several detectors become one answer, by weighted box fusion.

@@ -19,6 +19,7 @@ _BLOCK = 100
 _STRONGER = np.triu(np.ones((_BLOCK, _BLOCK), np.bool_), 1)
 """Of a block, which comes before which."""
 _LEAST_WEIGHT = 1e-6
+"""What a box of score 0 counts in a mean, so that one stands where it stood."""
 _ROUNDING = 1e-3
 """How far above 1 or below 0 a score may come to lie by arithmetic."""
 

@@ -20,7 +20,7 @@ from millscale.imaging.preprocess import Preprocess
 from millscale.imaging.quality import fault, measure
 from millscale.runtime.anomaly import Scorer, read_normal, rethreshold, squashed
 from millscale.runtime.bundle import Bundle, open_bundle
-from millscale.runtime.card import TASKS, Alarms, Card, Costs, Part, Task, Views
+from millscale.runtime.card import TASKS, Alarms, Card, Costs, Task, Views
 from millscale.runtime.classify import Classifier
 from millscale.runtime.decide import (
     LIMIT,
@@ -99,7 +99,8 @@ class Inspector:
             elif part.task == "anomaly":
                 self._scorer = Scorer(network, Preprocess.from_json(part.preprocess or {}), part.tile)
             else:
-                self._locators[part.file] = locator_of(_seeing(part, views), network, len(card.classes))
+                seeing = part if views is None else part.with_detection(views=views)
+                self._locators[part.file] = locator_of(seeing, network, len(card.classes))
         self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
         self._good = tuple(name in card.good_classes for name in card.classes)
 
@@ -347,13 +348,6 @@ def _without(card: Card, tasks: Sequence[Task]) -> UsageError:
         f"Bundle '{card.name}': expected a part that can {wanted or 'do something'}, found only what can {having}. "
         "Ask for that, or use another bundle."
     )
-
-
-def _seeing(part: Part, views: Views | None) -> Part:
-    """The part with another number of views."""
-    if views is None or part.detection is None:
-        return part
-    return part.model_copy(update={"detection": part.detection.model_copy(update={"views": views})})
 
 
 def _check_answer(source: str, found: NDArray[np.float32], expected: NDArray[np.float64], tolerance: float) -> None:

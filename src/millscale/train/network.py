@@ -4,7 +4,7 @@ Each is one file in ``train/networks``; its name is the registered name.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,15 +148,23 @@ def load_weights(network: nn.Module, file: str) -> None:
     Raises:
         ModelError: the file is missing, damaged, or does not fit.
     """
-    path, found = _find(file), read_weights(file)
-    wanted = {name: t for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    network.load_state_dict(fitting(read_weights(file), network.state_dict(), _find(file)), strict=False)
+
+
+def fitting(found: Mapping[str, Tensor], network: Mapping[str, Tensor], source: Path | str) -> dict[str, Tensor]:
+    """Of the tensors found in ``source`` those of a network's state, all but the counts of batches.
+
+    Raises:
+        ModelError: one is absent or of another shape.
+    """
+    wanted = {name: t for name, t in network.items() if not name.endswith("num_batches_tracked")}
     wrong = [name for name, t in wanted.items() if name not in found or found[name].shape != t.shape]
     if wrong:
         raise ModelError(
-            f"{path}: expected {len(wanted)} tensors of this network, found {len(wrong)} of them absent or "
+            f"{source}: expected {len(wanted)} tensors of this network, found {len(wrong)} of them absent or "
             f"of another shape, the first '{wrong[0]}'. Give the weights of this very network."
         )
-    network.load_state_dict({name: found[name] for name in wanted}, strict=False)
+    return {name: found[name] for name in wanted}
 
 
 def read_weights(file: str) -> dict[str, Tensor]:

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from millscale.core.errors import ModelError
 from millscale.train.detectors._blocks import Darknet
 from millscale.train.detectors._yolo import Yolo
-from millscale.train.network import read_weights
+from millscale.train.network import fitting, read_weights
 
 WEIGHTS = "yolox_nano_coco.safetensors"
 _WIDTH, _HEAD_WIDTH = 16, 64
@@ -20,8 +19,7 @@ def coco_yolo(classes: int, times: int, *, pretrained: bool) -> Yolo:
     Raises:
         ModelError: the weights are missing or are other ones.
     """
-    backbone = Darknet(times * _WIDTH, 1, depthwise=True)
-    network = Yolo(backbone, backbone.channels, times * _HEAD_WIDTH, classes, depthwise=True)
+    network = _random(classes, times)
     if pretrained:
         load_coco(network, times)
     return network
@@ -36,28 +34,20 @@ def load_coco(network: Yolo, times: int) -> None:
     Raises:
         ModelError: the weights are missing or are other ones.
     """
-    own = network.state_dict()
-    found = {_own_name(name): tensor for name, tensor in read_weights(WEIGHTS).items()}
-    wanted = [name for name in own if not name.startswith(_OTHER) and not name.endswith("num_batches_tracked")]
-    wrong = [name for name in wanted if name not in found or not _fits(found[name], own[name], times)]
-    if wrong:
-        raise ModelError(
-            f"{WEIGHTS}: expected {len(wanted)} tensors of YOLOX-nano, found {len(wrong)} of them absent or of another "
-            f"shape, the first '{wrong[0]}'. Give the weights of this very network."
-        )
+    with torch.device("meta"):  # the nano's shapes, without its numbers
+        nano = _random(1, 1).state_dict()
+    wanted = {name: tensor for name, tensor in nano.items() if not name.startswith(_OTHER)}
+    found = fitting({_own_name(name): t for name, t in read_weights(WEIGHTS).items()}, wanted, WEIGHTS)
     # YOLOX takes BGR; Focus lays the three colours of each of four pixels side by side.
     stem = found["backbone.stem.conv.conv.weight"]
     found["backbone.stem.conv.conv.weight"] = stem.reshape(_WIDTH, 4, 3, 3, 3).flip(2).reshape(stem.shape)
-    for name in wanted:
-        own[name] = _widened(found[name], own[name].shape, times)
-    network.load_state_dict(own)
+    own = network.state_dict()
+    network.load_state_dict(own | {name: _widened(t, own[name].shape, times) for name, t in found.items()})
 
 
-def _fits(tensor: Tensor, own: Tensor, times: int) -> bool:
-    """Whether ``own`` is ``times`` as wide: its outputs, and its inputs where they are not single ones or colours."""
-    if tensor.ndim != own.ndim or len(own) != times * len(tensor) or own.shape[2:] != tensor.shape[2:]:
-        return False
-    return own.ndim < 2 or own.shape[1] in (tensor.shape[1], times * tensor.shape[1])
+def _random(classes: int, times: int) -> Yolo:
+    backbone = Darknet(times * _WIDTH, 1, depthwise=True)
+    return Yolo(backbone, backbone.channels, times * _HEAD_WIDTH, classes, depthwise=True)
 
 
 def _own_name(name: str) -> str:
