@@ -108,6 +108,7 @@ class TrainedDetector:
         licence_notes: the terms of what the model is made from.
         reference: of each image, what the final model finds, computed without ``graph``; None where not computed.
         trained_on: rows of the manifest that the final model was trained on.
+        seen_before: where it went on from another bundle, the `content_keys` of the images that one had seen.
     """
 
     boxes: tuple[Boxes | None, ...]
@@ -118,6 +119,7 @@ class TrainedDetector:
     licence_notes: str
     reference: tuple[Boxes | None, ...]
     trained_on: NDArray[np.int64]
+    seen_before: tuple[NDArray[np.uint64], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from millscale.imaging.quality import fit_limits, measure
 from millscale.learn.recipe import Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.arrays import npy
-from millscale.runtime.bundle import SEEN, Bundle, make_bundle
+from millscale.runtime.bundle import SEEN, Bundle, content_keys, make_bundle
 
 GOLDEN = "golden.png"
 MEASURED = 500
@@ -65,8 +65,9 @@ def bundle_with(
         "quality": quality_limits(manifest, trained.trained_on),
         "licence_notes": f"{config.licence_notes} {trained.licence_notes}".strip(),
     }
-    hashes = (manifest.records[row].content_hash for row in trained.trained_on)
-    seen = np.array(sorted(int(name[:16], 16) for name in hashes), np.uint64)
+    keys = content_keys(manifest.records[row].content_hash for row in trained.trained_on)
+    earlier = trained.seen_before if isinstance(trained, TrainedDetector) else ()
+    seen = np.unique(np.concatenate([keys, *earlier]))
     return make_bundle({**facts, **card}, {**members, SEEN: npy(seen)})
 
 

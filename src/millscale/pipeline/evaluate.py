@@ -30,8 +30,7 @@ from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
 from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
 from millscale.runtime.anomaly import read_normal
-from millscale.runtime.arrays import read_array
-from millscale.runtime.bundle import SEEN, Bundle, open_bundle
+from millscale.runtime.bundle import Bundle, content_keys, open_bundle
 from millscale.runtime.card import Costs, Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
@@ -343,10 +342,7 @@ def _table(manifest: Manifest, classes: tuple[str, ...], found: list[Inspection]
 
 def _seen(bundle: Bundle, manifest: Manifest) -> int:
     """How many of the images the bundle was trained on, by content."""
-    if SEEN not in bundle.members:
-        return 0
-    seen = set(read_array(bundle.members, SEEN).ravel().tolist())
-    return sum(int(record.content_hash[:16], 16) in seen for record in manifest.records)
+    return int(np.isin(content_keys(record.content_hash for record in manifest.records), bundle.seen).sum())
 
 
 def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:

@@ -7,21 +7,25 @@ any network runs; the caller then runs the golden image (`Inspector.open` does).
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from millscale.core.errors import ModelError
 from millscale.runtime.anomaly import NORMAL, read_normal
+from millscale.runtime.arrays import read_array
 from millscale.runtime.card import SCHEMA_VERSION, Card
 from millscale.runtime.onnx_audit import check_onnx
 from millscale.runtime.openset import read_guard
 
 CARD = "card.json"
 SEEN = "seen.npy"
-"""Hashes of the training images, ``(N,)`` uint64, so that `evaluate` can say when a test is none."""
+"""`content_keys` of the training images, ``(N,)`` uint64, so that `evaluate` can say when a test is none."""
 _MAX_BYTES = 512 * 2**20
 _MAX_MEMBERS = 32
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -34,6 +38,15 @@ class Bundle:
     card: Card
     members: dict[str, bytes]
 
+    @property
+    def seen(self) -> NDArray[np.uint64]:
+        """`content_keys` of the images it was trained on, ``(N,)``; empty where it keeps none.
+
+        Raises:
+            ModelError: they are no plain array.
+        """
+        return read_array(self.members, SEEN).ravel() if SEEN in self.members else np.zeros(0, np.uint64)
+
     def save(self, path: Path | str) -> Path:
         """Write the bundle, the same bytes for the same content, all or nothing."""
         target = Path(path)
@@ -45,6 +58,11 @@ class Bundle:
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), self.members[name])
         partial.replace(target)
         return target
+
+
+def content_keys(hashes: Iterable[str]) -> NDArray[np.uint64]:
+    """What stands in a bundle for images: the first 64 bits of the sha256 of each file."""
+    return np.array([int(name[:16], 16) for name in hashes], np.uint64)
 
 
 def make_bundle(card: dict[str, Any], members: dict[str, bytes]) -> Bundle:

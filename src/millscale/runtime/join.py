@@ -11,7 +11,7 @@ import numpy as np
 from millscale.core.errors import UsageError
 from millscale.core.version import __version__
 from millscale.imaging.decode import decode_image
-from millscale.runtime.arrays import npy, read_array
+from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
 from millscale.runtime.card import Fusion, Part
 from millscale.runtime.locate import golden_scores
@@ -84,5 +84,5 @@ def _names(sources: Sequence[Source]) -> list[str]:
 
 def _seen(bundles: Sequence[Bundle]) -> dict[str, bytes]:
     """The hashes of all training images, where any bundle keeps them."""
-    arrays = [read_array(bundle.members, SEEN).ravel() for bundle in bundles if SEEN in bundle.members]
-    return {SEEN: npy(np.unique(np.concatenate(arrays)).astype(np.uint64))} if arrays else {}
+    seen = np.unique(np.concatenate([bundle.seen for bundle in bundles]))
+    return {SEEN: npy(seen)} if any(SEEN in bundle.members for bundle in bundles) else {}

@@ -21,6 +21,7 @@ from millscale.core.types import Boxes
 from millscale.imaging.decode import read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.learn.recipe import Task, TrainedDetector
+from millscale.runtime.bundle import Bundle
 from millscale.runtime.card import Detection
 from millscale.runtime.detect import decode, shifted
 from millscale.runtime.fusion import AGREE
@@ -33,6 +34,7 @@ from millscale.train.loop import Job, LoopConfig, fit
 from millscale.train.pixels import grey_or_coloured, prepared_pixels
 from millscale.train.recorded import RecordedLoss
 from millscale.train.scenes import SceneConfig, Source, scenes
+from millscale.train.start import open_start, start_from
 from millscale.train.unfold import unfold_batch_norm
 
 Rows = NDArray[np.int64]
@@ -49,6 +51,7 @@ class Setup:
 
     Attributes:
         sizes: (height, width) of every original image; ``geometries``: where each lies in its tensor.
+        start: holds the detector that all go on from; None where they start from public weights or at random.
     """
 
     task: Task
@@ -60,6 +63,7 @@ class Setup:
     geometries: tuple[Geometry, ...]
     device: torch.device
     dtype: torch.dtype
+    start: Bundle | None = None
 
 
 Learner = Callable[[Setup, int | None, str], tuple[Detector, dict[str, Any]]]
@@ -108,10 +112,15 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
         preprocess=setup.preprocess,
         detection=Detection(agree=AGREE, shift=shift),
         details=_details(setup, final, size) | ({"learned": told} if any(told.values()) else {}),
-        licence_notes=f"{config.detector}: {setup.spec.licence}.",
+        licence_notes=f"{config.detector}: {setup.spec.licence}.{_terms(setup.start)}",
         reference=tuple(reference),
         trained_on=task.training_rows(None if "final" in told else 0),
+        seen_before=(setup.start.seen,) if setup.start else (),
     )
+
+
+def _terms(start: Bundle | None) -> str:
+    return f" Went on from {start.card.name}: {start.card.licence_notes}" if start else ""
 
 
 def _fill(boxes: list[Boxes | None], setup: Setup, model: Detector, rows: Rows, shift: tuple[float, float]) -> None:
@@ -147,6 +156,7 @@ def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[f
 
 def _set_up(task: Task, config: DetectorConfig) -> Setup:
     spec = detector_spec(config.detector)
+    start = open_start(config.start, task, range(_held_out(task, config))) if config.start else None
     device = choose_device(config.device)
     preprocess = _preprocess(task, config, spec)
     pixels = grey_or_coloured(prepared_pixels(task.manifest, preprocess, task.folder, task.progress))
@@ -159,7 +169,8 @@ def _set_up(task: Task, config: DetectorConfig) -> Setup:
         _in_tensor(record.boxes, geometry) for record, geometry in zip(task.manifest.records, geometries, strict=True)
     ]
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
-    return Setup(task, config, spec, preprocess, Source(pixels, boxes), tuple(sizes), tuple(geometries), device, dtype)
+    source = Source(pixels, boxes)
+    return Setup(task, config, spec, preprocess, source, tuple(sizes), tuple(geometries), device, dtype, start)
 
 
 def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
@@ -195,7 +206,10 @@ def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None)
     assert size is not None  # noqa: S101 - _preprocess gives one
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
     classes = len(setup.task.manifest.classes)
-    model = copy.deepcopy(start) or build_detector(setup.spec, classes, size, seed, pretrained=config.pretrained)
+    public = config.pretrained and setup.start is None
+    model = copy.deepcopy(start) or build_detector(setup.spec, classes, size, seed, pretrained=public)
+    if setup.start and start is None:
+        start_from(setup.start, model, setup.spec, setup.task.manifest.classes, size, seed)
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
     batch = min(config.batch, len(rows))
@@ -209,7 +223,7 @@ def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None)
         dtype=str(setup.dtype).removeprefix("torch."),
         seed=seed,
     )
-    if config.pretrained and setup.spec.folded and start is None:
+    if start is None and (setup.start or (public and setup.spec.folded)):
         with repeatable(setup.device):
             unfold_batch_norm(model, _plain(setup, np.random.default_rng(seed).permutation(rows)[:_UNFOLDING]))
     job = Job(
@@ -283,13 +297,15 @@ def _identity(setup: Setup, rows: Rows) -> str:
     options = asdict(setup.config)
     del options["held_out_folds"], options["final"]
     boxes = [[b.xyxy.tolist(), b.class_id.tolist()] for b in setup.source.boxes]
+    options["start"] = setup.start.card.sha256 if setup.start else None
     facts = [setup.task.manifest.fingerprint, options, setup.preprocess.to_json(), rows.tolist(), boxes]
     return hashlib.sha256(json.dumps([*facts, str(setup.device)]).encode()).hexdigest()
 
 
 def _details(setup: Setup, final: Detector, size: tuple[int, int]) -> dict[str, Any]:
+    start = setup.start.card if setup.start else None
     return {
-        "config": asdict(setup.config),
+        "config": asdict(setup.config) | {"start": start.name if start else ""},
         "network": {
             "name": setup.config.detector,
             "description": setup.spec.description,

@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import onnx  # noqa: E402
+
 import millscale as ms  # noqa: E402
 from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E402
 from millscale.core.types import Boxes  # noqa: E402
@@ -92,6 +94,27 @@ def test_a_given_part_is_judged_and_the_rest_trained_on(images, tmp_path):
     assert set(made.table.ids) == set(images.ids[:3])
     assert len(made.manifest) == 11
     assert made.bundle.card.protocol.startswith("a given training part and test part")
+
+
+def test_training_goes_on_from_a_bundle_and_its_images_count_as_seen(run, images, tmp_path):
+    groups = {name: name for name in images.ids}
+    given = named_split(images, {"train": run.split.folds[1], "val": run.split.folds[0]}, groups)
+    given.save(tmp_path / "given.json")
+    options = {"start": str(run.bundle_path), "rate": 1e-12}
+    made = train(images, config(images, split=str(tmp_path / "given.json"), options=options), tmp_path / "run")
+    assert len(made.manifest) < len(images)
+    assert set(made.bundle.seen) == set(run.bundle.seen)
+    last = [_weights(bundle)["model.head.reg_preds.0.weight"] for bundle in (run.bundle, made.bundle)]
+    np.testing.assert_allclose(last[0], last[1], atol=1e-6)
+    assert made.bundle.card.provenance["config"]["start"] == "tiny"
+    assert "Went on from tiny" in made.bundle.card.licence_notes
+    with pytest.raises(DataError, match=f"found {len(run.split.folds[1])} of them"):
+        train(images, config(images, options=options | {"held_out_folds": 2}), tmp_path / "again")
+
+
+def _weights(bundle) -> dict[str, np.ndarray]:
+    graph = onnx.load_from_string(bundle.members["detector.onnx"]).graph
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_the_wide_one_starts_as_the_nano_and_each_of_its_channels_learns_for_its
     colours = nano.backbone.stem.conv.conv.weight.reshape(16, 4, 3, 3, 3).flip(2).reshape(16, 12, 3, 3)
     weights = nano.state_dict() | {"backbone.stem.conv.conv.weight": colours}
     monkeypatch.setattr(_coco, "read_weights", lambda _: {_published(name): t for name, t in weights.items()})
-    _coco.load_coco(wide, 2)
+    _coco.load_coco(wide)
     images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     for one, other in zip(*(m.eval().neck(*m.backbone(images)) for m in (nano, wide)), strict=True):
         torch.testing.assert_close(other, one.repeat_interleave(2, 1), rtol=1e-2, atol=1e-2)
@@ -117,7 +117,7 @@ def test_weights_of_another_network_are_refused(monkeypatch):
     for wrong in ({}, weights | {"backbone.backbone.dark2.0.pconv.conv.weight": torch.zeros(3, 3, 1, 1)}):
         monkeypatch.setattr(_coco, "read_weights", lambda _, wrong=wrong: wrong)
         with pytest.raises(ModelError, match="of this very network"):
-            _coco.load_coco(nano, 1)
+            _coco.load_coco(nano)
 
 
 def _published(name: str) -> str:

@@ -1,11 +1,11 @@
 """Detectors of the shape of YOLOX-nano (Ge et al. 2021, Apache-2.0), as wide or wider, and its COCO weights in them."""
 
 import torch
-from torch import Tensor
 
 from millscale.train.detectors._blocks import Darknet
 from millscale.train.detectors._yolo import Yolo
 from millscale.train.network import fitting, read_weights
+from millscale.train.widen import widened
 
 WEIGHTS = "yolox_nano_coco.safetensors"
 _WIDTH, _HEAD_WIDTH = 16, 64
@@ -21,15 +21,12 @@ def coco_yolo(classes: int, times: int, *, pretrained: bool) -> Yolo:
     """
     network = _random(classes, times)
     if pretrained:
-        load_coco(network, times)
+        load_coco(network)
     return network
 
 
-def load_coco(network: Yolo, times: int) -> None:
-    """Start a network that is ``times`` as wide as the nano from its weights; it computes what the nano does.
-
-    Each channel stands ``times`` beside itself, and what a channel gave is split at random among its copies, so that
-    they learn different things from the first step on (Chen, Goodfellow and Shlens 2016, Net2Net).
+def load_coco(network: Yolo) -> None:
+    """Start a network that is as wide as the nano, or wider, from its weights; it computes what the nano does.
 
     Raises:
         ModelError: the weights are missing or are other ones.
@@ -42,7 +39,7 @@ def load_coco(network: Yolo, times: int) -> None:
     stem = found["backbone.stem.conv.conv.weight"]
     found["backbone.stem.conv.conv.weight"] = stem.reshape(_WIDTH, 4, 3, 3, 3).flip(2).reshape(stem.shape)
     own = network.state_dict()
-    network.load_state_dict(own | {name: _widened(t, own[name].shape, times) for name, t in found.items()})
+    network.load_state_dict(own | {name: widened(t, own[name].shape) for name, t in found.items()})
 
 
 def _random(classes: int, times: int) -> Yolo:
@@ -54,15 +51,3 @@ def _own_name(name: str) -> str:
     if name.startswith("backbone.backbone."):
         return name.removeprefix("backbone.")
     return name.replace("backbone.", "neck.", 1)
-
-
-def _widened(tensor: Tensor, shape: torch.Size, times: int) -> Tensor:
-    """``(o, …)`` → ``(times * o, …)`` and, where the inputs were multiplied too, each split among its copies."""
-    if times == 1:
-        return tensor
-    wide = tensor.repeat_interleave(times, 0)
-    if tensor.ndim < 4 or shape[1] == tensor.shape[1]:
-        return wide
-    shares = torch.rand(len(wide), tensor.shape[1], times)
-    shares /= shares.sum(2, keepdim=True)
-    return wide.repeat_interleave(times, 1) * shares.reshape(len(wide), -1, 1, 1)
