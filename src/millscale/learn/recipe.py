@@ -95,6 +95,14 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Another bundle that a training went on from: its name, and `content_keys` ``(M,)`` of what it learned from."""
+
+    name: str
+    seen: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
 class TrainedDetector:
     """A trained detector with the evidence of how good it is.
 
@@ -108,7 +116,7 @@ class TrainedDetector:
         licence_notes: the terms of what the model is made from.
         reference: of each image, what the final model finds, computed without ``graph``; None where not computed.
         trained_on: rows of the manifest that the final model was trained on.
-        seen_before: where it went on from another bundle, the `content_keys` of the images that one had seen.
+        start: what it went on from, if not from public weights or at random.
     """
 
     boxes: tuple[Boxes | None, ...]
@@ -119,7 +127,7 @@ class TrainedDetector:
     licence_notes: str
     reference: tuple[Boxes | None, ...]
     trained_on: NDArray[np.int64]
-    seen_before: tuple[NDArray[np.uint64], ...] = ()
+    start: Start | None = None
 
 
 @dataclass(frozen=True)

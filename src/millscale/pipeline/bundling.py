@@ -15,7 +15,7 @@ from millscale.data.classes import is_good
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image
 from millscale.imaging.quality import fit_limits, measure
-from millscale.learn.recipe import Task, Trained, TrainedAnomaly, TrainedDetector
+from millscale.learn.recipe import Start, Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, Bundle, content_keys, make_bundle
@@ -34,6 +34,7 @@ def bundle_with(
     config: TrainConfig,
     trained: Trained | TrainedAnomaly | TrainedDetector,
     protocol: str,
+    start: Start | None = None,
 ) -> Bundle:
     """The bundle of these members, its card filled in with what every card says.
 
@@ -66,8 +67,7 @@ def bundle_with(
         "licence_notes": f"{config.licence_notes} {trained.licence_notes}".strip(),
     }
     keys = content_keys(manifest.records[row].content_hash for row in trained.trained_on)
-    earlier = trained.seen_before if isinstance(trained, TrainedDetector) else ()
-    seen = np.unique(np.concatenate([keys, *earlier]))
+    seen = np.union1d(keys, start.seen) if start else np.unique(keys)
     return make_bundle({**facts, **card}, {**members, SEEN: npy(seen)})
 
 

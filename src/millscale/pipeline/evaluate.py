@@ -348,6 +348,8 @@ def _seen(bundle: Bundle, manifest: Manifest) -> int:
 def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:
     known = inspector.card.dataset.get("images", 0)
     trained = f"{known} images of {inspector.card.dataset.get('name', 'an unnamed data set')}"
+    start = inspector.card.provenance.get("start")
+    trained += f", after {start['images']} images by {start['name']}" if start else ""
     if not seen:
         # A bundle keeps no pixels of its training images: a crop or another copy of one is not recognised.
         trained += "; none of these files is one of them byte for byte, shared pixels cannot be told"

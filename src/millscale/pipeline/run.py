@@ -120,9 +120,10 @@ def _git_commit() -> str | None:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON document, all or nothing."""
+    """Write a JSON document, paths in it as text, all or nothing."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1, ensure_ascii=False, default=os.fspath)
+    partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
 
 

@@ -19,7 +19,7 @@ from millscale.data.leaks import leaks
 from millscale.data.manifest import Manifest
 from millscale.data.sound import require_sound
 from millscale.data.split import Split, load_split, split
-from millscale.learn.recipe import Progress, Task, Trained, TrainedAnomaly, TrainedDetector
+from millscale.learn.recipe import Progress, Start, Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.audited import audited
 from millscale.pipeline.bundling import good_classes
 from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
@@ -28,6 +28,7 @@ from millscale.pipeline.summary import audit_summary, mosaic_of, silent
 from millscale.pipeline.tasks import Table, flow_of, with_recipe
 from millscale.report.html import write_report
 from millscale.report.report import Protocol
+from millscale.runtime.bundle import content_keys
 
 
 def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent) -> Run:
@@ -86,7 +87,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     trained = recipe.run(task, options)
     table = flow.judged(task, trained)
     metrics = flow.measured(table, config.seed) if len(table) else None
-    protocol = _protocol(task, trained, table, audit)
+    protocol = _protocol(task, trained, table, audit, folder_images)
     bundle = flow.bundle_of(task, config, trained, metrics, protocol.split)
     flow.check_bundle(bundle, manifest, trained, progress)
     path = bundle.save(target / f"{bundle.card.name}.millscale")
@@ -174,7 +175,9 @@ def _restricted(given: Split, known: set[str], file: str) -> Split:
     return replace(given, train=train, val=val, test=test)
 
 
-def _protocol(task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, table: Table, audit: Audit) -> Protocol:
+def _protocol(
+    task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, table: Table, audit: Audit, images: Manifest
+) -> Protocol:
     parts = trained.parts if isinstance(trained, TrainedAnomaly) else task.folds
     fitted = np.isin(np.arange(len(parts)), trained.trained_on)
     count = int(parts.max()) + 1
@@ -186,17 +189,26 @@ def _protocol(task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, t
     if named:
         held = "a given training part and test part"
     learned = {part: _chosen(replace(task, folds=parts).training_rows(part), fitted) for part in judged}
-    sides = [(_ids(task, parts == part), _ids(task, learned[part])) for part in judged]
+    start = trained.start if isinstance(trained, TrainedDetector) else None
+    earlier = _seen(images, start) if start else ()
+    sides = [(_ids(task, parts == part), (*earlier, *_ids(task, learned[part]))) for part in judged]
     leaking = sum(leak.leaking for test, train in sides for leak in leaks({"test": test, "train": train}, audit))
     kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
-    images = _range([int((rows & (parts >= 0)).sum()) for rows in learned.values()])
+    sizes = _range([int((rows & (parts >= 0)).sum()) for rows in learned.values()])
     bare = [int((rows & (parts < 0)).sum()) for rows in learned.values()]
     also = f" and {_range(bare)} without labels" if any(bare) else ""
+    after = f", after {len(start.seen)} images by {start.name}" if start else ""
     return Protocol(
         f"{held}, {kept if leaking else 'images that share pixels kept together'}",
-        f"{'the training part' if named else f'the other {count - 1} folds'}, {images} images{also}",
+        f"{'the training part' if named else f'the other {count - 1} folds'}, {sizes} images{also}{after}",
         leaking / len(table),
     )
+
+
+def _seen(images: Manifest, start: Start) -> list[str]:
+    """The images, whether or not they have a part, that the earlier model learned from, told by their bytes."""
+    known = np.isin(content_keys(record.content_hash for record in images.records), start.seen)
+    return list(compress(images.ids, known))
 
 
 def _chosen(rows: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -43,9 +43,16 @@ class Bundle:
         """`content_keys` of the images it was trained on, ``(N,)``; empty where it keeps none.
 
         Raises:
-            ModelError: they are no plain array.
+            ModelError: they are no plain array of such keys.
         """
-        return read_array(self.members, SEEN).ravel() if SEEN in self.members else np.zeros(0, np.uint64)
+        if SEEN not in self.members:
+            return np.zeros(0, np.uint64)
+        keys = read_array(self.members, SEEN)
+        if keys.dtype != np.uint64:
+            raise ModelError(
+                f"Bundle '{self.card.name}': expected {SEEN} of uint64, found {keys.dtype}. Copy the bundle again."
+            )
+        return keys.ravel()
 
     def save(self, path: Path | str) -> Path:
         """Write the bundle, the same bytes for the same content, all or nothing."""

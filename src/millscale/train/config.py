@@ -164,7 +164,7 @@ class DetectorConfig(_Checked):
         pretrained: start from public weights, which want their file in ``MILLSCALE_WEIGHTS``.
         start: a bundle to go on from instead: a file, or "packaged" for the one that ships with millscale. It holds a
             detector of the same kind, or a narrower one where the other is wider ("yolo_w" from "yolo_n"), and has
-            learned from no image that is held out here.
+            learned from no image that is held out here, as far as their bytes tell.
         size: longer side of the images the network sees, in pixels, a multiple of its stride; 0 takes what was
             found best for the detector on images of 200 pixels.
         multi_scale: largest change of the size from batch to batch, a share, in [0, 1).
@@ -194,7 +194,7 @@ class DetectorConfig(_Checked):
 
     detector: str = "yolo_n"
     pretrained: bool = True
-    start: str = ""
+    start: str | None = None
     size: int = 0
     multi_scale: float = 0.0
     epochs: int = 120

@@ -20,7 +20,7 @@ from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
 from millscale.imaging.decode import read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
-from millscale.learn.recipe import Task, TrainedDetector
+from millscale.learn.recipe import Start, Task, TrainedDetector
 from millscale.runtime.bundle import Bundle
 from millscale.runtime.card import Detection
 from millscale.runtime.detect import decode, shifted
@@ -34,7 +34,7 @@ from millscale.train.loop import Job, LoopConfig, fit
 from millscale.train.pixels import grey_or_coloured, prepared_pixels
 from millscale.train.recorded import RecordedLoss
 from millscale.train.scenes import SceneConfig, Source, scenes
-from millscale.train.start import open_start, start_from
+from millscale.train.start import open_start, start_from, told_of
 from millscale.train.unfold import unfold_batch_norm
 
 Rows = NDArray[np.int64]
@@ -115,7 +115,7 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
         licence_notes=f"{config.detector}: {setup.spec.licence}.{_terms(setup.start)}",
         reference=tuple(reference),
         trained_on=task.training_rows(None if "final" in told else 0),
-        seen_before=(setup.start.seen,) if setup.start else (),
+        start=Start(setup.start.card.name, setup.start.seen) if setup.start else None,
     )
 
 
@@ -156,9 +156,11 @@ def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[f
 
 def _set_up(task: Task, config: DetectorConfig) -> Setup:
     spec = detector_spec(config.detector)
-    start = open_start(config.start, task, range(_held_out(task, config))) if config.start else None
     device = choose_device(config.device)
     preprocess = _preprocess(task, config, spec)
+    start = open_start(config.start, task, range(_held_out(task, config))) if config.start else None
+    if start:  # what does not fit is refused before the work
+        _build(task, config, preprocess, start, 0)
     pixels = grey_or_coloured(prepared_pixels(task.manifest, preprocess, task.folder, task.progress))
     sizes, geometries = [], []
     for record in task.manifest.records:
@@ -200,16 +202,22 @@ def _held_out(task: Task, config: DetectorConfig) -> int:
     return min(config.held_out_folds or count, task.judged or count)
 
 
-def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None) -> Detector:
-    """Train one detector on ``rows``, from public weights or from another detector of the same kind."""
-    config, size = setup.config, setup.preprocess.size
-    assert size is not None  # noqa: S101 - _preprocess gives one
+def _build(task: Task, config: DetectorConfig, preprocess: Preprocess, start: Bundle | None, seed: int) -> Detector:
+    """A detector to train, with its first weights."""
+    assert preprocess.size is not None  # noqa: S101 - _preprocess gives one
+    spec, classes, size = detector_spec(config.detector), task.manifest.classes, preprocess.size
+    public = config.pretrained and start is None
+    model = build_detector(spec, len(classes), size, seed, pretrained=public)
+    if start:
+        start_from(start, model, config.detector, classes, size, seed)
+    return model
+
+
+def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = None) -> Detector:
+    """Train one detector on ``rows``: from where a teacher of the same kind ended, or else as ``config`` says."""
+    config = setup.config
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
-    classes = len(setup.task.manifest.classes)
-    public = config.pretrained and setup.start is None
-    model = copy.deepcopy(start) or build_detector(setup.spec, classes, size, seed, pretrained=public)
-    if setup.start and start is None:
-        start_from(setup.start, model, setup.spec, setup.task.manifest.classes, size, seed)
+    model = copy.deepcopy(teacher) or _build(setup.task, config, setup.preprocess, setup.start, seed)
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
     batch = min(config.batch, len(rows))
@@ -223,7 +231,7 @@ def train_on(setup: Setup, rows: Rows, name: str, start: Detector | None = None)
         dtype=str(setup.dtype).removeprefix("torch."),
         seed=seed,
     )
-    if start is None and (setup.start or (public and setup.spec.folded)):
+    if setup.spec.folded and teacher is None and (config.pretrained or setup.start):
         with repeatable(setup.device):
             unfold_batch_norm(model, _plain(setup, np.random.default_rng(seed).permutation(rows)[:_UNFOLDING]))
     job = Job(
@@ -297,15 +305,17 @@ def _identity(setup: Setup, rows: Rows) -> str:
     options = asdict(setup.config)
     del options["held_out_folds"], options["final"]
     boxes = [[b.xyxy.tolist(), b.class_id.tolist()] for b in setup.source.boxes]
-    options["start"] = setup.start.card.sha256 if setup.start else None
+    options["start"] = sorted(setup.start.card.sha256.items()) if setup.start else None
     facts = [setup.task.manifest.fingerprint, options, setup.preprocess.to_json(), rows.tolist(), boxes]
     return hashlib.sha256(json.dumps([*facts, str(setup.device)]).encode()).hexdigest()
 
 
 def _details(setup: Setup, final: Detector, size: tuple[int, int]) -> dict[str, Any]:
-    start = setup.start.card if setup.start else None
+    start = setup.start
+    public = setup.config.pretrained and start is None
     return {
-        "config": asdict(setup.config) | {"start": start.name if start else ""},
+        "config": asdict(setup.config) | {"pretrained": public, "start": start.card.name if start else None},
+        **({"start": told_of(start)} if start else {}),
         "network": {
             "name": setup.config.detector,
             "description": setup.spec.description,

@@ -20,6 +20,8 @@ from millscale.train.network import Classifier, fold_batch_norm
 from millscale.train.pixels import Pixels
 
 OPSET = 17
+GRAPH_PREFIX = "model."
+"""Before the names of a network's weights in its graph: the field that holds it while it is written."""
 TOLERANCE = 1e-4
 """Largest difference of a probability between torch and ONNX Runtime."""
 _CHUNK = 16

@@ -189,7 +189,8 @@ def _find(file: str) -> Path:
     raise ModelError(
         f"Pretrained weights: expected {file} in $MILLSCALE_WEIGHTS or among the fetched files, found it in "
         f"none of {', '.join(map(str, places))}. Set MILLSCALE_WEIGHTS to the folder that holds it, or train "
-        "without it: --set network=millscale_s, --recipe probe or --recipe scratch."
+        "without it: --set network=millscale_s, --recipe probe, --recipe scratch, or a detector of the YOLO family "
+        "--set start=packaged."
     )
 
 
@@ -203,8 +204,9 @@ def fold_batch_norm(network: nn.Module) -> None:
         convolution, norm = network.get_submodule(before), network.get_submodule(name)
         assert isinstance(convolution, nn.Conv2d)  # noqa: S101 - what norms_after_convolutions names
         assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101
-        network.set_submodule(before, fuse_conv_bn_eval(convolution.eval(), norm.eval()))
-        network.set_submodule(name, nn.Identity())
+        for path, layer in ((before, fuse_conv_bn_eval(convolution.eval(), norm.eval())), (name, nn.Identity())):
+            parent, _, own = path.rpartition(".")
+            setattr(network.get_submodule(parent), own, layer)
 
 
 def norms_after_convolutions(network: nn.Module, prefix: str = "") -> list[tuple[str, str]]:

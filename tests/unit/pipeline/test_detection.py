@@ -4,26 +4,29 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
 
-import onnx  # noqa: E402
-
 import millscale as ms  # noqa: E402
 from millscale.core.errors import DataError, ModelError, UsageError  # noqa: E402
 from millscale.core.types import Boxes  # noqa: E402
+from millscale.data.audit.overlap import Overlap  # noqa: E402
 from millscale.data.convert import to_pascal_voc  # noqa: E402
 from millscale.data.manifest import Manifest  # noqa: E402
 from millscale.data.split import Split, named_split, split  # noqa: E402
+from millscale.imaging.preprocess import Preprocess  # noqa: E402
+from millscale.learn.recipe import Start, Task, TrainedDetector  # noqa: E402
 from millscale.metrics.detection_results import read_coco_results  # noqa: E402
 from millscale.pipeline.config import TrainConfig  # noqa: E402
 from millscale.pipeline.ensemble import ensemble  # noqa: E402
 from millscale.pipeline.evaluate import evaluate  # noqa: E402
 from millscale.pipeline.export import export  # noqa: E402
 from millscale.pipeline.tasks import detect  # noqa: E402
-from millscale.pipeline.train import _dealt, train  # noqa: E402
-from millscale.runtime.bundle import open_bundle  # noqa: E402
+from millscale.pipeline.train import _dealt, _protocol, train  # noqa: E402
+from millscale.runtime.bundle import content_keys, open_bundle  # noqa: E402
+from millscale.runtime.card import Detection  # noqa: E402
 from millscale.runtime.inspector import Inspector  # noqa: E402
 
 OPTIONS = {"size": 64, "epochs": 1, "batch": 4, "pretrained": False, "final": "reuse"}
@@ -96,25 +99,74 @@ def test_a_given_part_is_judged_and_the_rest_trained_on(images, tmp_path):
     assert made.bundle.card.protocol.startswith("a given training part and test part")
 
 
-def test_training_goes_on_from_a_bundle_and_its_images_count_as_seen(run, images, tmp_path):
-    groups = {name: name for name in images.ids}
-    given = named_split(images, {"train": run.split.folds[1], "val": run.split.folds[0]}, groups)
-    given.save(tmp_path / "given.json")
-    options = {"start": str(run.bundle_path), "rate": 1e-12}
-    made = train(images, config(images, split=str(tmp_path / "given.json"), options=options), tmp_path / "run")
-    assert len(made.manifest) < len(images)
-    assert set(made.bundle.seen) == set(run.bundle.seen)
-    last = [_weights(bundle)["model.head.reg_preds.0.weight"] for bundle in (run.bundle, made.bundle)]
-    np.testing.assert_allclose(last[0], last[1], atol=1e-6)
-    assert made.bundle.card.provenance["config"]["start"] == "tiny"
-    assert "Went on from tiny" in made.bundle.card.licence_notes
-    with pytest.raises(DataError, match=f"found {len(run.split.folds[1])} of them"):
-        train(images, config(images, options=options | {"held_out_folds": 2}), tmp_path / "again")
+@pytest.fixture(scope="module")
+def gone_on(run, images, tmp_path_factory):
+    """From what knows folds 1 and 2: taught fold 1 and an image of fold 0, hardly moved, judged on the rest of that."""
+    folder = tmp_path_factory.mktemp("gone_on")
+    held, new = run.split.folds[0][:-1], run.split.folds[0][-1]
+    parts = {"train": (*run.split.folds[1], new), "val": held}
+    named_split(images, parts, {name: name for name in images.ids}).save(folder / "given.json")
+    options = {"start": run.bundle_path, "rate": 1e-12, "ema": 0.0}
+    return train(images, config(images, split=str(folder / "given.json"), options=options), folder / "run")
+
+
+def test_training_goes_on_from_the_weights_of_a_bundle(run, gone_on):
+    before, after = (_weights(made.bundle) for made in (run, gone_on))
+    last = [name for name in before if "_preds" in name]  # without a norm, whose statistics follow the images
+    assert len(last) == 12
+    for name in last:
+        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
 
 
 def _weights(bundle) -> dict[str, np.ndarray]:
     graph = onnx.load_from_string(bundle.members["detector.onnx"]).graph
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def test_what_was_learned_from_before_counts_as_seen(run, gone_on, images):
+    new = run.split.folds[0][-1]
+    keys = content_keys(record.content_hash for record in images.records if record.id == new)
+    assert set(gone_on.bundle.seen) == {*run.bundle.seen, *keys}
+    start = gone_on.bundle.card.provenance["start"]
+    assert (start["name"], start["images"]) == ("tiny", len(run.bundle.seen))
+    assert "Went on from tiny" in gone_on.bundle.card.licence_notes
+    assert f"after {len(run.bundle.seen)} images by tiny" in gone_on.protocol.trained_on
+    found = evaluate(gone_on.bundle_path, images)
+    assert f"after {len(run.bundle.seen)} images by tiny" in found.report.protocol.trained_on
+
+
+def test_a_run_that_went_on_is_repeated_by_its_run_json(run, gone_on):
+    document = json.loads((gone_on.folder / "run.json").read_text(encoding="utf-8"))
+    assert TrainConfig.from_json(document["config"]).options["start"] == str(run.bundle_path)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_path, known):
+    """Though that image has no part in the new training."""
+    mate, held, *rest = images.ids
+    audit = replace(run.audit, overlaps=(Overlap(mate, held, 1.0, 0, 0, exact=True),))
+    chosen = images.select([held, *rest])
+    task = Task(chosen, np.array([0] + len(rest) * [1]), 0, tmp_path, lambda *_: None, judged=1)
+    seen = content_keys(record.content_hash for record in images.records if known and record.id == mate)
+    trained = TrainedDetector(
+        boxes=(chosen.records[0].boxes, *len(rest) * [None]),
+        graph=b"",
+        preprocess=Preprocess(),
+        detection=Detection(),
+        details={},
+        licence_notes="",
+        reference=(),
+        trained_on=np.arange(1, len(chosen)),
+        start=Start("before", seen),
+    )
+    table = replace(detect.judged(task, trained), fold=np.array([0]))
+    assert _protocol(task, trained, table, audit, images).leak == known
+
+
+def test_what_a_bundle_knows_is_not_held_out(run, images, tmp_path):
+    options = {"start": str(run.bundle_path), "held_out_folds": 2}
+    with pytest.raises(DataError, match=f"found {len(run.split.folds[1])} of them"):
+        train(images, config(images, options=options), tmp_path / "again")
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ import hashlib
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from millscale.core.errors import ModelError
 from millscale.imaging.preprocess import Preprocess
+from millscale.runtime.arrays import npy
 from millscale.runtime.backends import onnxruntime
-from millscale.runtime.bundle import open_bundle
+from millscale.runtime.bundle import SEEN, open_bundle
 from millscale.runtime.inspector import Inspector
 
 
@@ -212,3 +214,9 @@ def test_a_hostile_network_in_a_sound_archive(parts, refused, colours):
     hashes = {**colours.bundle().card.sha256, **_hashed("classifier.onnx", network)}
     message = refused(parts({"sha256": hashes}, **{"classifier.onnx": network}))
     assert "operator 'StringNormalizer' is not on the allow-list" in message
+
+
+def test_keys_of_another_kind_are_refused(colours):
+    bundle = colours.bundle(**{SEEN: npy(np.array([1, 2], np.int64))})
+    with pytest.raises(ModelError, match="expected seen.npy of uint64, found int64"):
+        _ = bundle.seen

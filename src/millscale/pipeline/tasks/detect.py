@@ -97,7 +97,7 @@ def bundle_of(
         "golden": {"file": GOLDEN, "scores": {GRAPH: scores}},
         "metrics": document,
     }
-    return bundle_with(card, {GRAPH: trained.graph, GOLDEN: golden}, task, config, trained, protocol)
+    return bundle_with(card, {GRAPH: trained.graph, GOLDEN: golden}, task, config, trained, protocol, trained.start)
 
 
 def check_bundle(bundle: Bundle, manifest: Manifest, trained: TrainedDetector, progress: Progress) -> None:
