@@ -51,3 +51,19 @@ def test_area_gives_every_image_as_many_pixels(h: int, w: int, side: int, boxes:
     assert (inside <= np.array([width, height, width, height]) * (1 + 1e-6)).all()
     np.testing.assert_allclose(geometry.to_original(inside), original, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(geometry.to_tensor(np.array([[0.0, 0, w, h]])), [[0, 0, width, height]], rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, st.sampled_from(["resize", "letterbox", "fit"]), SIDES, SIDES, st.booleans())
+def test_grey_is_scaled_to_the_same_bits_however_it_is_stored(
+    h: int, w: int, policy: str, height: int, width: int, coloured: bool
+) -> None:
+    grey = np.random.default_rng(h * w).integers(0, 256, (h, w), np.uint8)
+    image = np.repeat(grey[..., None], 3, axis=2)
+    image[-1, -1, 2] ^= coloured  # a single pixel with a hue
+    preprocess = Preprocess(policy, (height, width))  # type: ignore[arg-type]
+    tensor, geometry = preprocess.apply(image)
+    alone, same = preprocess.apply(grey)
+    assert geometry == same
+    np.testing.assert_array_equal(tensor[..., :2], alone[..., :2])
+    assert np.abs(tensor[..., 2].astype(int) - alone[..., 2]).max() <= coloured

@@ -91,13 +91,15 @@ class Preprocess:
             ``(h, w, 3)`` RGB uint8, contiguous, and where the image lies in it. Resizing is bilinear and
             antialiased; an image that has its size already is passed on bit for bit.
         """
-        rgb = as_rgb(image)
         if self.size is None:
-            return rgb, Geometry()
+            return as_rgb(image), Geometry()
+        plane = as_plane(image)
         if self.policy == "letterbox":
-            return _letterbox(rgb, self.size)
-        inner = {"fit": _inner_size, "area": _equal_area}.get(self.policy)
-        return _resize(rgb, inner(rgb, self.size) if inner else self.size)
+            scaled, geometry = _letterbox(plane, self.size)
+        else:
+            inner = {"fit": _inner_size, "area": _equal_area}.get(self.policy)
+            scaled, geometry = _resize(plane, inner(plane, self.size) if inner else self.size)
+        return as_rgb(scaled), geometry
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -127,46 +129,66 @@ def as_rgb(image: Image) -> Image:
     Raises:
         UsageError: another shape or dtype.
     """
+    _require_pixels(image)
+    return np.ascontiguousarray(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
+
+
+def _require_pixels(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise UsageError(
             f"Preprocess: expected (H, W, 3) RGB or (H, W) grey, uint8, found {image.shape} {image.dtype}. "
             "Decode files with read_image."
         )
-    return np.ascontiguousarray(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
 
 
-def _resize(rgb: Image, size: tuple[int, int]) -> tuple[Image, Geometry]:
-    height, width = rgb.shape[:2]
-    return _scaled(rgb, size), Geometry(scale_x=size[1] / width, scale_y=size[0] / height)
+def as_plane(image: Image) -> Image:
+    """Return ``(H, W)`` where all channels are equal, as in most photographs of metal, else the image, contiguous.
+
+    Raises:
+        UsageError: as ``as_rgb``.
+    """
+    _require_pixels(image)
+    if image.ndim == 3 and _is_grey(image[:: max(1, len(image) // 16)]) and _is_grey(image):
+        return np.ascontiguousarray(image[..., 0])
+    return np.ascontiguousarray(image)
 
 
-def _letterbox(rgb: Image, size: tuple[int, int]) -> tuple[Image, Geometry]:
-    height, width = rgb.shape[:2]
-    inner = _inner_size(rgb, size)
+def _is_grey(rgb: Image) -> bool:
+    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+
+
+def _resize(image: Image, size: tuple[int, int]) -> tuple[Image, Geometry]:
+    height, width = image.shape[:2]
+    return _scaled(image, size), Geometry(scale_x=size[1] / width, scale_y=size[0] / height)
+
+
+def _letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, Geometry]:
+    height, width = image.shape[:2]
+    inner = _inner_size(image, size)
     top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    canvas = np.full((*size, 3), LETTERBOX_GREY, np.uint8)
-    canvas[top : top + inner[0], left : left + inner[1]] = _scaled(rgb, inner)
+    canvas = np.full((*size, *image.shape[2:]), LETTERBOX_GREY, np.uint8)
+    canvas[top : top + inner[0], left : left + inner[1]] = _scaled(image, inner)
     return canvas, Geometry(inner[1] / width, inner[0] / height, left, top)
 
 
-def _inner_size(rgb: Image, size: tuple[int, int]) -> tuple[int, int]:
+def _inner_size(image: Image, size: tuple[int, int]) -> tuple[int, int]:
     """The largest (height, width) of the image's proportions within ``size``."""
-    height, width = rgb.shape[:2]
+    height, width = image.shape[:2]
     scale = min(size[0] / height, size[1] / width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _equal_area(rgb: Image, size: tuple[int, int]) -> tuple[int, int]:
+def _equal_area(image: Image, size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of about the image's proportions and the area of ``size``; a very long image is shortened."""
     area = size[0] * size[1]
-    scale = (area / (rgb.shape[0] * rgb.shape[1])) ** 0.5
+    scale = (area / (image.shape[0] * image.shape[1])) ** 0.5
     longest = max(_LEAST, area // _LEAST // _STEP * _STEP)
-    height, width = (min(max(_LEAST, round(side * scale / _STEP) * _STEP), longest) for side in rgb.shape[:2])
+    height, width = (min(max(_LEAST, round(side * scale / _STEP) * _STEP), longest) for side in image.shape[:2])
     return height, width
 
 
-def _scaled(rgb: Image, size: tuple[int, int]) -> Image:
-    if rgb.shape[:2] == size:
-        return rgb
-    scaled = PIL.Image.fromarray(rgb).resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
+def _scaled(image: Image, size: tuple[int, int]) -> Image:
+    if image.shape[:2] == size:
+        return image
+    scaled = PIL.Image.fromarray(image).resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
     return np.array(scaled)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from millscale.core.errors import DataError, ModelError, UsageError
 from millscale.core.types import Boxes, Image, Prediction
 from millscale.imaging.decode import decode_image, read_image
-from millscale.imaging.preprocess import Preprocess
+from millscale.imaging.preprocess import Preprocess, as_plane
 from millscale.imaging.quality import fault, measure
 from millscale.runtime.anomaly import Scorer, read_normal, rethreshold, squashed
 from millscale.runtime.bundle import Bundle, open_bundle
@@ -156,6 +156,7 @@ class Inspector:
         return self._inspect(_pixels(image), maps=True)
 
     def _inspect(self, pixels: Image, *, maps: bool) -> Prediction:
+        pixels = as_plane(pixels)  # a third of the work, wherever channels are equal
         quality = measure(pixels)
         found, blank = fault(quality, self.card.quality), fault(quality) is not None
         return replace(self._predict(pixels, maps=maps), fault=found, blank=blank)
