@@ -69,7 +69,7 @@ def train(
 
         from millscale.data.read import read
         from millscale.pipeline.config import TrainConfig
-        from millscale.pipeline.run import read_run
+        from millscale.pipeline.run import deviations, read_run
         from millscale.pipeline.train import train as run_training
 
         repeated = read_run(config) if config is not None else None
@@ -101,8 +101,8 @@ def train(
             run = run_training(images, settings, target, progress=watch)
         told = {problem.path for problem in run.audit.problems}
         tell_all([*run.audit.problems, *(problem for problem in run.split.problems if problem.path not in told)])
-        if repeated is not None and repeated.get("dataset") != run.document["dataset"]:
-            say(f"Careful: these are not the images of {config}; the run is another one.")
+        for what in deviations(repeated, run.document) if repeated is not None else ():
+            say(f"Careful: {what} of {config}; the run is another one.")
         if labels and run.document["config"]["recipe"] == "probe" and not recipe:
             say(f"{labels} labels all images, so the recipe is {run.document['config']['recipe']}.")
         if as_json:

@@ -140,6 +140,13 @@ def write_predictions(path: Path, table: PredictionTable) -> None:
             writer.writerow(row)
 
 
+def deviations(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What the repetition of a run was not given as it was, in words; both are documents of a ``run.json``."""
+    found = ["these are not the images"] if before.get("dataset") != now.get("dataset") else []
+    first, second = ((document.get("trained") or {}).get("start") for document in (before, now))
+    return found + (["the bundle to go on from is not the one"] if first != second else [])
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """The document of an earlier run, from its ``run.json`` or its folder.
 

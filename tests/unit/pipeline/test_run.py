@@ -7,7 +7,7 @@ import pytest
 import millscale as ms
 from millscale.core.errors import UsageError
 from millscale.pipeline.audited import audited
-from millscale.pipeline.run import read_run, write_json
+from millscale.pipeline.run import deviations, read_run, write_json
 
 
 def silent(what, done, total):
@@ -75,3 +75,15 @@ def test_a_notebook_trains_judges_and_inspects(steel, tiny_path, tmp_path, train
     assert inspector.decide(prediction).label in steel.classes
     document = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert document["config"]["options"] == {"backbone": str(tiny_path), "head": "lda"}
+
+
+def test_other_images_and_another_start_are_told():
+    first = {"dataset": {"fingerprint": "a"}, "trained": {"start": {"name": "before", "sha256": "1"}}}
+    assert deviations(first, first) == []
+    assert deviations(first, first | {"trained": {"start": {"name": "before", "sha256": "2"}}}) == [
+        "the bundle to go on from is not the one"
+    ]
+    assert deviations({"dataset": {"fingerprint": "b"}}, first) == [
+        "these are not the images",
+        "the bundle to go on from is not the one",
+    ]
