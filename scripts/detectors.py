@@ -1,7 +1,6 @@
 """Train the detectors that the tables report, one at a time; needs MILLSCALE_DATA/neu-det and MILLSCALE_WEIGHTS.
 
     python scripts/detectors.py kaggle yolo_n           trained and judged on the published 1440/360 split
-    python scripts/detectors.py again yolo_n            that model again, its boxes decoded as new cards say
     python scripts/detectors.py views yolo_n            that model again, four and eight views of each image fused
     python scripts/detectors.py views yolo_n+yolo_s     the boxes of both, likewise
     python scripts/detectors.py inner yolo_n            a group-clean part of its training images judged: choose here
@@ -34,16 +33,13 @@ from millscale.data.leak_sets import leak_sets
 from millscale.data.leaks import Parts, read_parts
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split, deal, load_split, named_split, split
-from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.audited import audited
 from millscale.pipeline.config import TrainConfig
 from millscale.pipeline.ensemble import ensemble
 from millscale.pipeline.evaluate import evaluate
 from millscale.pipeline.run import write_json
-from millscale.pipeline.tasks.detect import measured
 from millscale.pipeline.train import train
-from millscale.runtime.bundle import make_bundle, open_bundle
-from millscale.runtime.fusion import AGREE
+from millscale.runtime.bundle import open_bundle
 
 ROOT = Path(__file__).parent.parent
 RUNS, PREDICTIONS = ROOT / "runs/detectors", ROOT / "benchmarks/predictions"
@@ -61,9 +57,7 @@ COMMITTED = "yolo_n--kaggle1440"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "split", choices=("kaggle", "again", "views", "inner", "folds", "leaky", "clean", "consensus", "few")
-    )
+    parser.add_argument("split", choices=("kaggle", "views", "inner", "folds", "leaky", "clean", "consensus", "few"))
     parser.add_argument("detector")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="options")
@@ -72,11 +66,9 @@ def main() -> None:
     if not data.is_dir():
         raise SystemExit("Set MILLSCALE_DATA to the folder that holds neu-det.")
     images = ms.read(data)
-    if given.split in ("again", "views"):
+    if given.split == "views":
         test = images.select(_kaggle(data, images)["val"])
-        if given.split == "again":
-            _decode_anew(given.detector, test)
-        for views in VIEWS if given.split == "views" else ():
+        for views in VIEWS:
             _judge_again(given.detector.split("+"), test, views)
         return
     options: dict[str, Any] = dict(option.split("=", 1) for option in given.options)
@@ -142,50 +134,24 @@ def _kaggle(data: Path, images: Manifest) -> Parts:
     return cast(Parts, read_parts(lists, images))
 
 
-def _decode_anew(detector: str, test: Manifest) -> None:
-    """A trained detector whose card is as if it were trained today; its network stays as it is."""
-    name = f"{detector}--kaggle1440"
-    bundle = open_bundle(_trained(name))
-    (part,) = bundle.card.parts
-    part = part.with_detection(agree=AGREE)
-    card = bundle.card.model_dump(exclude={"sha256"}) | {"parts": [part.model_dump()]}
-    target = RUNS / name
-    path = make_bundle(card, bundle.members).save(target / "unjudged.millscale")
-    found = evaluate(path, test, target, progress=_tell)
-    assert isinstance(found.table, DetectionTable)
-    metrics = measured(found.table, seed=0)
-    thresholds = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
-    part = part.with_detection(thresholds=thresholds)
-    document = metrics.to_json()
-    document.pop("curves", None)
-    changed = make_bundle(card | {"parts": [part.model_dump()], "metrics": document}, bundle.members)
-    changed.save(_trained(name))
-    path.unlink()
-    shutil.copyfile(target / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
-    write_json(PREDICTIONS / f"{name}.card.json", changed.card.model_dump(mode="json"))
-    print(f"{name}: mAP50 {metrics.map50:.1%}, mAP50-95 {metrics.map50_95:.1%}")
-
-
 def _trained(name: str) -> Path:
     return NANO if name == COMMITTED else RUNS / name / f"{name}.millscale"
 
 
 def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> None:
-    """Trained detectors, alone or joined; each view costs the operations of an image. Nothing is trained or chosen."""
-    trained = [f"{detector}--kaggle1440" for detector in detectors]
-    paths = [_trained(name) for name in trained]
+    """Trained detectors, alone or joined; each view costs the operations of an image. No network is trained."""
+    paths = [_trained(f"{detector}--kaggle1440") for detector in detectors]
     name = f"{'+'.join(detectors)}-{views}views--kaggle1440"
     target = RUNS / name
-    bundle = ensemble(paths, name, views=views).save(target / f"{name}.millscale") if len(paths) > 1 else paths[0]
-    found = evaluate(bundle, test, target, views=views, progress=_tell)
+    bundle = ensemble(paths, name, views=views, images=test, progress=_tell)
+    found = evaluate(bundle, test, target, progress=_tell)
     shutil.copyfile(target / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
     networks = [open_bundle(path).card.provenance["network"] for path in paths]
     network = {
         "parameters": sum(one["parameters"] for one in networks),
         "gflops": views * sum(one["gflops"] for one in networks),
     }
-    card = open_bundle(bundle).card.model_dump(mode="json")
-    card |= {"name": name, "metrics": found.metrics.to_json()}
+    card = bundle.card.model_dump(mode="json")
     card["provenance"] |= {"network": network}
     write_json(PREDICTIONS / f"{name}.card.json", card)
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")

@@ -7,30 +7,43 @@ from typing import Annotated, get_args
 import typer
 
 from millscale.cli.evaluate import one_of
-from millscale.cli.output import emit, failing_clearly, say
+from millscale.cli.output import Watch, emit, failing_clearly, say
 
 
 def ensemble(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Two or more .millscale files.")],
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Two or more .millscale files, or one.")],
     out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("ensemble.millscale"),
     weights: Annotated[str | None, typer.Option(help="Of each detector, such as 1,2; by default all alike.")] = None,
     views: Annotated[
         int | None, typer.Option(help="Views of each image that every detector fuses: 1, 2, 4, 8.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Annotated images that no member learned from: thresholds are chosen on them."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Join bundles of the same classes: detectors, whose boxes are fused, or a classifier and a detector."""
+    """Join bundles of the same classes: detectors, whose boxes are fused, or a classifier and a detector.
+
+    With --views or --data one bundle is enough: it gets these views, and thresholds that suit them.
+    """
     with failing_clearly():
+        from millscale.data.read import read
         from millscale.pipeline.ensemble import ensemble as join
         from millscale.runtime.card import Views
 
-        made = join(bundles, out.stem, weights=_numbers(weights), views=one_of("--views", views, get_args(Views)))
+        numbers, seen = _numbers(weights), one_of("--views", views, get_args(Views))
+        with Watch() as watch:
+            images = read(data) if data is not None else None
+            made = join(bundles, out.stem, weights=numbers, views=seen, images=images, progress=watch)
         path = made.save(out)
         if as_json:
             emit({"bundle": str(path), "parts": [part.file for part in made.card.parts]})
             return
         for part in made.card.parts:
             say(f"{part.task:<9}{part.file}")
+        if made.card.detectors and images is None:
+            say("Thresholds  of the members, which may be too high for the whole: --data DIR chooses them anew")
         say(f"Bundle  {path} ({path.stat().st_size / 2**20:.1f} MB). Next: millscale evaluate {path} DIR")
 
 

@@ -1,36 +1,57 @@
-"""Several bundles as one: detectors whose boxes are fused, or a classifier with a detector beside it."""
+"""Bundles made of others: detectors whose boxes are fused, a classifier and a detector, one that sees several views."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from millscale.core.errors import UsageError
-from millscale.runtime.bundle import Bundle, open_bundle
+from millscale.core.errors import DataError, UsageError
+from millscale.data.manifest import Manifest
+from millscale.learn.recipe import Progress
+from millscale.metrics.detections import DetectionTable
+from millscale.pipeline.evaluate import evaluate
+from millscale.pipeline.summary import silent
+from millscale.pipeline.tasks.detect import measured, on_card
+from millscale.runtime.bundle import Bundle, make_bundle, open_bundle
 from millscale.runtime.card import Fusion, Part, Views
 from millscale.runtime.fusion import AGREE
 from millscale.runtime.join import join
 
 
 def ensemble(
-    paths: Sequence[Path], name: str, *, weights: Sequence[float] | None = None, views: Views | None = None
+    paths: Sequence[Path],
+    name: str,
+    *,
+    weights: Sequence[float] | None = None,
+    views: Views | None = None,
+    images: Manifest | None = None,
+    progress: Progress = silent,
 ) -> Bundle:
-    """Join bundles of the same classes.
+    """Join bundles of the same classes, or give one other views or thresholds.
 
-    The boxes of several detectors are fused; a box of the whole counts from the weighted mean of their thresholds.
+    The boxes of several detectors are fused. What several detectors or views find scores less than what one does, so
+    the thresholds from which boxes count are to be chosen anew, on annotated images; without, a box counts from the
+    weighted mean of the detectors' own.
 
     Args:
-        paths: of two bundles or more; at most one of them classifies.
+        paths: of the bundles; at most one of them classifies.
         name: of the new bundle.
         weights: of each detector; None weighs all alike.
         views: dihedral views that each detector looks at; None leaves their cards as they are.
+        images: annotated ones that no member learned from; thresholds are chosen on them as after a training.
+        progress: called with (what, done, total).
 
     Raises:
-        UsageError: too few bundles, other classes, or another number of weights than detectors.
+        UsageError: too few bundles, other classes, another number of weights than detectors, or ``images`` without a
+            detector.
+        DataError: ``images`` without boxes, of other classes, or such as a member learned from.
         ModelError: a bundle that cannot be opened, or two classifiers.
     """
-    if len(paths) < 2:
-        raise UsageError(f"Expected two bundles or more to join, found {len(paths)}. Name them one after the other.")
+    if len(paths) < (2 if views is None and images is None else 1):
+        raise UsageError(
+            f"Expected two bundles or more to join, or one with --views or --data, found {len(paths)}. "
+            "Name them one after the other."
+        )
     bundles = [_seeing(open_bundle(path), views) for path in paths]
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
     shares = list(weights) if weights is not None else [1.0] * len(detectors)
@@ -46,7 +67,34 @@ def ensemble(
         "provenance": {"members": [_facts(bundle) for bundle in bundles]},
         "licence_notes": " ".join(dict.fromkeys(bundle.card.licence_notes for bundle in bundles)),
     }
-    return join(bundles, described, _fusion(detectors, shares) if len(detectors) > 1 else None)
+    made = join(bundles, described, _fusion(detectors, shares) if len(detectors) > 1 else None)
+    return made if images is None else _with_thresholds(made, images, progress)
+
+
+def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress) -> Bundle:
+    """The bundle with thresholds and metrics of images that it has not learned from."""
+    if not bundle.card.detectors:
+        raise UsageError("data: expected a detector, whose thresholds are chosen on it, found none. Leave --data out.")
+    found = evaluate(bundle, images, task="detect", progress=progress)
+    assert isinstance(found.table, DetectionTable)  # noqa: S101 - what the task gives
+    if found.trained_on:
+        raise DataError(
+            f"{images.source}: expected images that no member has learned from, found {found.trained_on} of "
+            f"{len(found.table)} that one has: their scores are too good to choose by. Give others with --data."
+        )
+    metrics = measured(found.table, seed=0)
+    chosen = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
+    card = bundle.card.model_dump(exclude={"sha256"})
+    if bundle.card.fusion:
+        card["fusion"]["thresholds"] = chosen
+    else:
+        card["parts"] = [part.with_detection(thresholds=chosen).model_dump() for part in bundle.card.parts]
+    card["metrics"] = on_card(metrics)
+    card["protocol"] = (
+        f"{len(found.table)} images of {Path(images.source).name} that no member has learned from, "
+        "each judged at thresholds that images of other groups chose"
+    )
+    return make_bundle(card, bundle.members)
 
 
 def _seeing(bundle: Bundle, views: Views | None) -> Bundle:

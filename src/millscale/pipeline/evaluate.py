@@ -76,7 +76,7 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Path | str | None,
+    bundle: Bundle | Path | str | None,
     images: Manifest,
     folder: Path | str | None = None,
     *,
@@ -93,7 +93,7 @@ def evaluate(
     """Judge a bundle on labelled images, through the same path as ``inspect``.
 
     Args:
-        bundle: its file; None takes the packaged NEU bundle.
+        bundle: itself or its file; None takes the packaged NEU bundle.
         images: the labelled data set.
         folder: receives ``report.html``, its pictures, ``evaluation.json`` and the predictions.
         task: "classify", "detect" or "anomaly"; None takes what the bundle can do, and where it can do several, what
@@ -115,19 +115,18 @@ def evaluate(
         DataError: no labelled image, or labels that the bundle does not know.
         ModelError: the bundle cannot be opened.
     """
-    source = Path(bundle) if bundle is not None else packaged_bundle()
-    opened = open_bundle(source)
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle or packaged_bundle())
     able = {part.task for part in opened.card.parts}
     name = task or (task_of(images) if len(able) > 1 else able.pop())
     _check_options(name, opened, views=views, good=good_classes, unknown=unknown_classes, costs=costs)
     flow = flow_of(name)
-    inspector = Inspector.open(
-        source,
-        backend=backend,
-        tasks=(name,),  # type: ignore[arg-type]
-        views=views,
-        false_alarm_rate=false_alarm_rate,
-    )
+    how: dict[str, Any] = {
+        "backend": backend,
+        "tasks": (name,),
+        "views": views,
+        "false_alarm_rate": false_alarm_rate,
+    }
+    inspector = Inspector(bundle, **how) if isinstance(bundle, Bundle) else Inspector.open(bundle, **how)
     images = require_sound(images, skip_bad=skip_bad)
     audit = audited(images, progress)
     manifest = flow.usable(images, audit, classes=1)

@@ -75,7 +75,7 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
     ("words", "code", "message"),
     [
         ([], 2, ""),
-        (["DETECTOR"], 2, "Expected two bundles or more to join, found 1"),
+        (["DETECTOR"], 2, "two bundles or more to join, or one with --views or --data, found 1"),
         (["DETECTOR", "/nowhere/a.millscale"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file"),
         (["DETECTOR", "BROKEN"], 4, "broken.millscale: expected a .millscale file written by `millscale train`"),
         (["CLASSIFIER", "CLASSIFIER"], 4, "expected at most one classifier"),

@@ -272,7 +272,7 @@ def test_two_detectors_are_fused_and_weighted(run, images, tmp_path):
 @pytest.mark.parametrize(
     ("count", "weights", "message"),
     [
-        (1, None, "two bundles or more"),
+        (1, None, "two bundles or more to join, or one with"),
         (2, [1.0], "each of 2 detectors"),
         (2, [1.0, float("nan")], "a number above 0"),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,14 +91,17 @@ def bundle_of(
     part = Part(task="detect", file=GRAPH, preprocess=trained.preprocess.to_json(), detection=detection)
     golden = golden_picture()
     scores = golden_scores(trained.graph, part, decode_image(golden), len(task.manifest.classes))
-    document = metrics.to_json()
-    document.pop("curves", None)  # hundreds of points, which the report draws
     card = {
         "parts": [part.model_dump()],
         "golden": {"file": GOLDEN, "scores": {GRAPH: scores}},
-        "metrics": document,
+        "metrics": on_card(metrics),
     }
     return bundle_with(card, {GRAPH: trained.graph, GOLDEN: golden}, task, config, trained, protocol, trained.start)
+
+
+def on_card(metrics: DetectionMetrics) -> dict[str, Any]:
+    """What a card keeps of the metrics: all but the curves, hundreds of points that the report draws."""
+    return {name: value for name, value in metrics.to_json().items() if name != "curves"}
 
 
 def check_bundle(bundle: Bundle, manifest: Manifest, trained: TrainedDetector, progress: Progress) -> None:
