@@ -161,8 +161,8 @@ class DetectorConfig(_Checked):
     Attributes:
         detector: a name in ``millscale.train.detectors``: "yolo_n" for a processor, "yolo_w", "yolo_s",
             "faster_rcnn", "ssd", "ssdlite".
-        pretrained: start from public weights, which want their file in ``MILLSCALE_WEIGHTS``.
-        start: a bundle to go on from instead: a file, or "packaged" for the one that ships with millscale. It holds a
+        start: the first weights: "public" ones, which want their file in ``MILLSCALE_WEIGHTS``, "random" ones, those of
+            the bundle that ships with millscale ("packaged"), or of another (its file), to go on from. A bundle holds a
             detector of the same kind, or a narrower one where the other is wider ("yolo_w" from "yolo_n"), and has
             learned from no image that is held out here, as far as their bytes tell.
         size: longer side of the images the network sees, in pixels, a multiple of its stride; 0 takes what was
@@ -193,8 +193,7 @@ class DetectorConfig(_Checked):
     """
 
     detector: str = "yolo_n"
-    pretrained: bool = True
-    start: str | None = None
+    start: str = "public"
     size: int = 0
     multi_scale: float = 0.0
     epochs: int = 120

@@ -34,7 +34,7 @@ from millscale.train.loop import Job, LoopConfig, fit
 from millscale.train.pixels import grey_or_coloured, prepared_pixels
 from millscale.train.recorded import RecordedLoss
 from millscale.train.scenes import SceneConfig, Source, scenes
-from millscale.train.start import open_start, start_from, told_of
+from millscale.train.start import PUBLIC, RANDOM, open_start, start_from, told_of
 from millscale.train.unfold import unfold_batch_norm
 
 Rows = NDArray[np.int64]
@@ -158,9 +158,9 @@ def _set_up(task: Task, config: DetectorConfig) -> Setup:
     spec = detector_spec(config.detector)
     device = choose_device(config.device)
     preprocess = _preprocess(task, config, spec)
-    start = open_start(config.start, task, range(_held_out(task, config))) if config.start else None
-    if start:  # what does not fit is refused before the work
-        _build(task, config, preprocess, start, 0)
+    own = config.start not in (PUBLIC, RANDOM)
+    start = open_start(config.start, task, range(_held_out(task, config))) if own else None
+    _build(task, config, preprocess, start, 0)  # weights that are missing or do not fit are told before the work
     pixels = grey_or_coloured(prepared_pixels(task.manifest, preprocess, task.folder, task.progress))
     sizes, geometries = [], []
     for record in task.manifest.records:
@@ -206,8 +206,7 @@ def _build(task: Task, config: DetectorConfig, preprocess: Preprocess, start: Bu
     """A detector to train, with its first weights."""
     assert preprocess.size is not None  # noqa: S101 - _preprocess gives one
     spec, classes, size = detector_spec(config.detector), task.manifest.classes, preprocess.size
-    public = config.pretrained and start is None
-    model = build_detector(spec, len(classes), size, seed, pretrained=public)
+    model = build_detector(spec, len(classes), size, seed, pretrained=config.start == PUBLIC)
     if start:
         start_from(start, model, config.detector, classes, size, seed)
     return model
@@ -231,7 +230,7 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
         dtype=str(setup.dtype).removeprefix("torch."),
         seed=seed,
     )
-    if setup.spec.folded and teacher is None and (config.pretrained or setup.start):
+    if setup.spec.folded and teacher is None and config.start != RANDOM:
         with repeatable(setup.device):
             unfold_batch_norm(model, _plain(setup, np.random.default_rng(seed).permutation(rows)[:_UNFOLDING]))
     job = Job(
@@ -305,16 +304,16 @@ def _identity(setup: Setup, rows: Rows) -> str:
     options = asdict(setup.config)
     del options["held_out_folds"], options["final"]
     boxes = [[b.xyxy.tolist(), b.class_id.tolist()] for b in setup.source.boxes]
-    options["start"] = sorted(setup.start.card.sha256.items()) if setup.start else None
+    if setup.start:
+        options["start"] = sorted(setup.start.card.sha256.items())
     facts = [setup.task.manifest.fingerprint, options, setup.preprocess.to_json(), rows.tolist(), boxes]
     return hashlib.sha256(json.dumps([*facts, str(setup.device)]).encode()).hexdigest()
 
 
 def _details(setup: Setup, final: Detector, size: tuple[int, int]) -> dict[str, Any]:
     start = setup.start
-    public = setup.config.pretrained and start is None
     return {
-        "config": asdict(setup.config) | {"pretrained": public, "start": start.card.name if start else None},
+        "config": asdict(setup.config) | ({"start": start.card.name} if start else {}),
         **({"start": told_of(start)} if start else {}),
         "network": {
             "name": setup.config.detector,

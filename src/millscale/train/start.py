@@ -19,8 +19,8 @@ from millscale.train.export import GRAPH_PREFIX
 from millscale.train.network import fitting, fold_batch_norm, norms_after_convolutions
 from millscale.train.widen import widened
 
-PACKAGED = "packaged"
-"""What stands for the bundle that ships inside the package."""
+PUBLIC, RANDOM, PACKAGED = "public", "random", "packaged"
+"""What may stand instead of a bundle's file: public weights, none, and the bundle that ships inside the package."""
 
 
 def open_start(file: str, task: Task, held_out: Sequence[int]) -> Bundle:

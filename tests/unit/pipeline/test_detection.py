@@ -29,7 +29,7 @@ from millscale.runtime.bundle import content_keys, open_bundle  # noqa: E402
 from millscale.runtime.card import Detection  # noqa: E402
 from millscale.runtime.inspector import Inspector  # noqa: E402
 
-OPTIONS = {"size": 64, "epochs": 1, "batch": 4, "pretrained": False, "final": "reuse"}
+OPTIONS = {"size": 64, "epochs": 1, "batch": 4, "start": "random", "final": "reuse"}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from millscale.train.config import DetectorConfig  # noqa: E402
 from millscale.train.detection import Detector  # noqa: E402
 from millscale.train.detector import _set_up, annotators_shift, train_detector  # noqa: E402
 
-CONFIG = DetectorConfig(size=64, epochs=2, batch=4, pretrained=False, final="reuse")
+CONFIG = DetectorConfig(size=64, epochs=2, batch=4, start="random", final="reuse")
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -20,7 +20,7 @@ from millscale.train.detection import Detector  # noqa: E402
 from millscale.train.semi_detector import found_in_views, train_semi_detector  # noqa: E402
 
 CONFIG = SemiDetectorConfig(
-    size=64, epochs=2, student_epochs=1, batch=4, pretrained=False, final="reuse", views=2, firm=0.0
+    size=64, epochs=2, student_epochs=1, batch=4, start="random", final="reuse", views=2, firm=0.0
 )
 FOLDS = np.array([0, 1, 2, -1] * 3)
 
@@ -70,7 +70,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, manifest, tmp
 
 def test_without_students_it_is_the_plain_detector(manifest, tmp_path):
     config = replace(CONFIG, rounds=0, epochs=1)
-    plain = DetectorConfig(size=64, epochs=1, batch=4, pretrained=False, final="reuse")
+    plain = DetectorConfig(size=64, epochs=1, batch=4, start="random", final="reuse")
     task = Task(manifest, FOLDS, 7, tmp_path / "semi", silent)
     teacher = detector.train_detector(
         replace(task, folder=tmp_path / "plain"),

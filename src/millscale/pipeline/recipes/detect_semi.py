@@ -5,7 +5,7 @@ from millscale.train.config import SemiDetectorConfig as Config
 from millscale.train.installed import require_train_floor
 
 TASK = "detect"
-DESCRIPTION = "a detector from few annotated images and many that are not; needs torch, four hours on two cores"
+DESCRIPTION = "a detector from few annotated images and many that are not; needs torch, twice the time of detect"
 UNLABELLED = True
 
 __all__ = ["DESCRIPTION", "TASK", "UNLABELLED", "Config", "run"]
