@@ -16,7 +16,7 @@ def train(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="classify, detect or anomaly; by default read off the recipe, else off the labels."),
+        typer.Option(help="classify, detect or anomaly; by default read off the recipe, else off labels and boxes."),
     ] = None,
     recipe: Annotated[
         str | None,

@@ -92,11 +92,15 @@ def with_recipe(config: TrainConfig, images: Manifest) -> TrainConfig:
 def task_of(images: Manifest, options: Container[str] = ()) -> str:
     """The task that a data set's labels ask for.
 
-    A training part of good images alone, with or without a test part, asks for an anomaly scorer; most images with
-    drawn boxes ask for a detector, unless the options name a frozen backbone, which no detector has.
+    A training part of good images alone, with or without a test part, asks for an anomaly scorer. Boxes in more than
+    half of the images ask for a detector, and so do fewer of them where most images are annotated and those without a
+    box belong to no class; unless the options name a frozen backbone, which no detector has.
     """
     trained = {record.label for record in images.records if record.split != "test"}
     if trained and all(label is not None and is_good(label) for label in trained):
         return "anomaly"
-    drawn = sum(record.boxes is not None and len(record.boxes) > 0 for record in images.records)
-    return "detect" if drawn > len(images) / 2 and "backbone" not in options else "classify"
+    annotated = [(record.label, len(record.boxes)) for record in images.records if record.boxes is not None]
+    drawn = sum(boxes > 0 for _, boxes in annotated)
+    background = all(label is None for label, boxes in annotated if not boxes)
+    most = (len(annotated) if drawn and background else drawn) > len(images) / 2
+    return "detect" if most and "backbone" not in options else "classify"
