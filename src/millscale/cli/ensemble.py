@@ -21,6 +21,9 @@ def ensemble(
         Path | None,
         typer.Option(help="Annotated images that no member learned from: thresholds are chosen on them."),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Join bundles of the same classes: detectors, whose boxes are fused, or a classifier and a detector.
@@ -32,17 +35,19 @@ def ensemble(
         from millscale.pipeline.ensemble import ensemble as join
         from millscale.runtime.card import Views
 
-        numbers, seen = _numbers(weights), one_of("--views", views, get_args(Views))
+        numbers, looks = _numbers(weights), one_of("--views", views, get_args(Views))
         with Watch() as watch:
             images = read(data) if data is not None else None
-            made = join(bundles, out.stem, weights=numbers, views=seen, images=images, progress=watch)
+            made = join(
+                bundles, out.stem, weights=numbers, views=looks, images=images, skip_bad=skip_bad, progress=watch
+            )
         path = made.save(out)
         if as_json:
             emit({"bundle": str(path), "parts": [part.file for part in made.card.parts]})
             return
         for part in made.card.parts:
             say(f"{part.task:<9}{part.file}")
-        if made.card.detectors and images is None:
+        if images is None and made.card.detectors and (made.card.fusion or looks):
             say("Thresholds  of the members, which may be too high for the whole: --data DIR chooses them anew")
         say(f"Bundle  {path} ({path.stat().st_size / 2**20:.1f} MB). Next: millscale evaluate {path} DIR")
 

@@ -38,7 +38,7 @@ def train(
         int, typer.Option(min=3, help="Folds of the cross-validation; overlapping images stay together.")
     ] = 5,
     split: Annotated[
-        Path | None, typer.Option(help="Use the folds of this file, or its parts (see `data split`).")
+        Path | None, typer.Option(help="Use the folds of this file or, to locate, its parts (see `data split`).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds and of everything random.")] = 0,
     option: Annotated[

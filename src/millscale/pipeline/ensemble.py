@@ -12,7 +12,7 @@ from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.evaluate import evaluate
 from millscale.pipeline.summary import silent
 from millscale.pipeline.tasks.detect import measured, on_card
-from millscale.runtime.bundle import Bundle, make_bundle, open_bundle
+from millscale.runtime.bundle import SEEN, Bundle, make_bundle, open_bundle
 from millscale.runtime.card import Fusion, Part, Views
 from millscale.runtime.fusion import AGREE
 from millscale.runtime.join import join
@@ -25,6 +25,7 @@ def ensemble(
     weights: Sequence[float] | None = None,
     views: Views | None = None,
     images: Manifest | None = None,
+    skip_bad: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
     """Join bundles of the same classes, or give one other views or thresholds.
@@ -38,12 +39,14 @@ def ensemble(
         name: of the new bundle.
         weights: of each detector; None weighs all alike.
         views: dihedral views that each detector looks at; None leaves their cards as they are.
-        images: annotated ones that no member learned from; thresholds are chosen on them as after a training.
+        images: annotated ones that no member learned from; thresholds are chosen on them as after a training, but for
+            classes that they do not show.
+        skip_bad: leave out those whose annotations cannot be used, instead of stopping.
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: too few bundles, other classes, another number of weights than detectors, or ``images`` without a
-            detector.
+        UsageError: too few bundles, other classes, another number of weights than detectors, ``views`` or ``images``
+            without a detector, or ``images`` with a member that keeps nothing of what it learned from.
         DataError: ``images`` without boxes, of other classes, or such as a member learned from.
         ModelError: a bundle that cannot be opened, or two classifiers.
     """
@@ -54,7 +57,17 @@ def ensemble(
         )
     bundles = [_seeing(open_bundle(path), views) for path in paths]
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
-    shares = list(weights) if weights is not None else [1.0] * len(detectors)
+    if not detectors and (views is not None or images is not None):
+        raise UsageError("views, data: expected a detector, found none. Leave --views and --data out.")
+    silent_ones = [bundle.card.name for bundle in bundles if SEEN not in bundle.members]
+    if images is not None and silent_ones:
+        raise UsageError(
+            f"data: expected bundles that keep what they learned from, found none of it in {', '.join(silent_ones)}. "
+            "Train it anew, or leave --data out."
+        )
+    fused = bundles[0].card.fusion if len(bundles) == 1 else None
+    usual = fused.weights if fused else [1.0] * len(detectors)
+    shares = list(usual if weights is None else weights)
     if len(shares) != len(detectors) or not all(0 < share < math.inf for share in shares):
         raise UsageError(
             f"weights: expected a number above 0 for each of {len(detectors)} detectors, found {shares}. "
@@ -67,15 +80,13 @@ def ensemble(
         "provenance": {"members": [_facts(bundle) for bundle in bundles]},
         "licence_notes": " ".join(dict.fromkeys(bundle.card.licence_notes for bundle in bundles)),
     }
-    made = join(bundles, described, _fusion(detectors, shares) if len(detectors) > 1 else None)
-    return made if images is None else _with_thresholds(made, images, progress)
+    made = join(bundles, described, _fusion(bundles, detectors, shares) if len(detectors) > 1 else None)
+    return made if images is None else _with_thresholds(made, images, progress, skip_bad=skip_bad)
 
 
-def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress) -> Bundle:
+def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, skip_bad: bool) -> Bundle:
     """The bundle with thresholds and metrics of images that it has not learned from."""
-    if not bundle.card.detectors:
-        raise UsageError("data: expected a detector, whose thresholds are chosen on it, found none. Leave --data out.")
-    found = evaluate(bundle, images, task="detect", progress=progress)
+    found = evaluate(bundle, images, task="detect", skip_bad=skip_bad, progress=progress)
     assert isinstance(found.table, DetectionTable)  # noqa: S101 - what the task gives
     if found.trained_on:
         raise DataError(
@@ -83,7 +94,10 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress) -> Bu
             f"{len(found.table)} that one has: their scores are too good to choose by. Give others with --data."
         )
     metrics = measured(found.table, seed=0)
-    chosen = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
+    shown = dict(zip(metrics.classes, metrics.truths, strict=True))
+    best = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
+    chosen = {name: best[name] if shown[name] else old for name, old in bundle.card.thresholds.items()}
+    kept = ", ".join(name for name in chosen if not shown[name])
     card = bundle.card.model_dump(exclude={"sha256"})
     if bundle.card.fusion:
         card["fusion"]["thresholds"] = chosen
@@ -91,8 +105,9 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress) -> Bu
         card["parts"] = [part.with_detection(thresholds=chosen).model_dump() for part in bundle.card.parts]
     card["metrics"] = on_card(metrics)
     card["protocol"] = (
-        f"{len(found.table)} images of {Path(images.source).name} that no member has learned from, "
-        "each judged at thresholds that images of other groups chose"
+        f"{len(found.table)} images of {Path(images.source).name}, none of which, byte for byte, a member has learned "
+        "from, each judged at thresholds that images of other groups chose"
+        + (f"; none of them shows {kept}, whose thresholds are as before" if kept else "")
     )
     return make_bundle(card, bundle.members)
 
@@ -105,7 +120,10 @@ def _seeing(bundle: Bundle, views: Views | None) -> Bundle:
     return replace(bundle, card=bundle.card.model_copy(update={"parts": parts}))
 
 
-def _fusion(detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:
+def _fusion(bundles: Sequence[Bundle], detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:
+    """Of the only bundle, where that is fused already, but for the weights."""
+    if len(bundles) == 1 and bundles[0].card.fusion:
+        return bundles[0].card.fusion.model_copy(update={"weights": tuple(weights)})
     own = [part.detection.thresholds for part in detectors if part.detection is not None]
     total = sum(weights)
     thresholds = {

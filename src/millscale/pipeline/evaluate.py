@@ -120,13 +120,13 @@ def evaluate(
     name = task or (task_of(images) if len(able) > 1 else able.pop())
     _check_options(name, opened, views=views, good=good_classes, unknown=unknown_classes, costs=costs)
     flow = flow_of(name)
-    how: dict[str, Any] = {
-        "backend": backend,
-        "tasks": (name,),
-        "views": views,
-        "false_alarm_rate": false_alarm_rate,
-    }
-    inspector = Inspector(bundle, **how) if isinstance(bundle, Bundle) else Inspector.open(bundle, **how)
+    inspector = Inspector.open(
+        opened,
+        backend=backend,
+        tasks=(name,),  # type: ignore[arg-type]
+        views=views,
+        false_alarm_rate=false_alarm_rate,
+    )
     images = require_sound(images, skip_bad=skip_bad)
     audit = audited(images, progress)
     manifest = flow.usable(images, audit, classes=1)

@@ -73,7 +73,6 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
     bare = {record.id for record in images.records if record.label is None and record.boxes is None}
     parts, home = _dealt(known, manifest, config, bare, named=flow.NAMED_SPLITS)
-    parts.save(target / "split.json")
     manifest = manifest.select(home)
     task = Task(
         manifest,
@@ -85,6 +84,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         good_classes=tuple(good),
     )
     trained = recipe.run(task, options)
+    parts.save(target / "split.json")
     table = flow.judged(task, trained)
     metrics = flow.measured(table, config.seed) if len(table) else None
     protocol = _protocol(task, trained, table, audit, folder_images)
@@ -198,10 +198,13 @@ def _protocol(
     bare = [int((rows & (parts < 0)).sum()) for rows in learned.values()]
     also = f" and {_range(bare)} without labels" if any(bare) else ""
     after = f", after {len(start.seen)} images by {start.name}" if start else ""
+    elsewhere = start is not None and len(earlier) < len(start.seen)
+    if elsewhere:
+        after += ", not all of them here, so that shared pixels cannot be told"
     return Protocol(
         f"{held}, {kept if leaking else 'images that share pixels kept together'}",
         f"{'the training part' if named else f'the other {count - 1} folds'}, {sizes} images{also}{after}",
-        leaking / len(table),
+        None if elsewhere and not leaking else leaking / len(table),
     )
 
 

@@ -107,7 +107,7 @@ class Inspector:
     @classmethod
     def open(
         cls,
-        path: Path | str | None = None,
+        path: Bundle | Path | str | None = None,
         *,
         backend: str = DEFAULT_BACKEND,
         threads: int = 1,
@@ -118,7 +118,7 @@ class Inspector:
         """Open a bundle, verify it, and run its golden image.
 
         Args:
-            path: the file; None opens the packaged NEU bundle.
+            path: the file, or what was read from one; None opens the packaged NEU bundle.
             backend: as the class says, like the rest.
             threads: cores for one image.
             tasks: the parts to run.
@@ -129,12 +129,13 @@ class Inspector:
             UsageError: as the class says.
             ModelError: not a bundle, damaged, refused, or it answers the golden image wrongly.
         """
-        source = Path(path) if path is not None else packaged_bundle()
-        bundle = open_bundle(source)
+        bundle = path if isinstance(path, Bundle) else open_bundle(path if path is not None else packaged_bundle())
         inspector = cls(
             bundle, backend=backend, threads=threads, tasks=tasks, views=views, false_alarm_rate=false_alarm_rate
         )
-        inspector._check_golden(bundle, str(source))
+        inspector._check_golden(
+            bundle, bundle.card.name if isinstance(path, Bundle) else str(path or "packaged bundle")
+        )
         return inspector
 
     def inspect(self, image: Image | bytes | Path | str) -> Prediction:

@@ -189,8 +189,8 @@ def _find(file: str) -> Path:
     raise ModelError(
         f"Pretrained weights: expected {file} in $MILLSCALE_WEIGHTS or among the fetched files, found it in "
         f"none of {', '.join(map(str, places))}. Set MILLSCALE_WEIGHTS to the folder that holds it, or train "
-        "without it: --set network=millscale_s, --recipe probe, --recipe scratch, or a detector of the YOLO family "
-        "--set start=packaged."
+        "without it: --set network=millscale_s, --recipe probe or --recipe scratch; a detector at --set start=random, "
+        "yolo_n or yolo_w at --set start=packaged."
     )
 
 

@@ -28,10 +28,13 @@ def open_start(file: str, task: Task, held_out: Sequence[int]) -> Bundle:
 
     Raises:
         ModelError: it is none, or is damaged.
-        UsageError: it does not locate by a single network, does not say what it learned from, or would be overwritten.
+        UsageError: no such file, or it does not locate by a single network, does not say what it learned from, or
+            would be overwritten.
         DataError: it learned from an image that is held out in one of these folds.
     """
     path = packaged_bundle() if file == PACKAGED else Path(file)
+    if not path.is_file():
+        raise UsageError(f"start: expected {PUBLIC}, {RANDOM}, {PACKAGED} or a bundle's file, found '{file}'.")
     bundle = open_bundle(path)
     count = len(bundle.card.detectors)
     if count != 1:
@@ -92,10 +95,10 @@ def start_from(
     try:
         network.load_state_dict(own | fitting(wide, wanted, bundle.card.name))
     except ModelError as error:
-        kind = bundle.card.provenance.get("network", {}).get("name", "another detector")
+        kind = bundle.card.provenance.get("network", {}).get("name", "another kind")
         raise UsageError(
-            f"start: expected a bundle that {name} can go on from, found {kind} in '{bundle.card.name}'. "
-            f"Give --detector {kind}, or another bundle."
+            f"start: expected a bundle that {name} can go on from, found one of {kind}, '{bundle.card.name}'. "
+            "Give --detector its kind, or another bundle."
         ) from error
     if not spec.folded:
         fold_batch_norm(network)

@@ -140,14 +140,18 @@ def test_a_run_that_went_on_is_repeated_by_its_run_json(run, gone_on):
     assert TrainConfig.from_json(document["config"]).options["start"] == str(run.bundle_path)
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_path, known):
-    """Though that image has no part in the new training."""
+@pytest.mark.parametrize(("learned", "leak"), [("mate", 1.0), ("nothing", 0.0), ("elsewhere", None)])
+def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_path, learned, leak):
+    """Though that image has no part in the new training; what it learned from elsewhere cannot be compared."""
     mate, held, *rest = images.ids
     audit = replace(run.audit, overlaps=(Overlap(mate, held, 1.0, 0, 0, exact=True),))
     chosen = images.select([held, *rest])
     task = Task(chosen, np.array([0] + len(rest) * [1]), 0, tmp_path, lambda *_: None, judged=1)
-    seen = content_keys(record.content_hash for record in images.records if known and record.id == mate)
+    hashes = {
+        "mate": [images.select([mate]).records[0].content_hash],
+        "nothing": [],
+        "elsewhere": 4 * ["0123456789abcdef"],
+    }
     trained = TrainedDetector(
         boxes=(chosen.records[0].boxes, *len(rest) * [None]),
         graph=b"",
@@ -157,10 +161,12 @@ def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_p
         licence_notes="",
         reference=(),
         trained_on=np.arange(1, len(chosen)),
-        start=Start("before", seen),
+        start=Start("before", content_keys(hashes[learned])),
     )
     table = replace(detect.judged(task, trained), fold=np.array([0]))
-    assert _protocol(task, trained, table, audit, images).leak == known
+    found = _protocol(task, trained, table, audit, images)
+    assert found.leak == leak
+    assert ("shared pixels cannot be told" in found.trained_on) == (learned == "elsewhere")
 
 
 def test_what_a_bundle_knows_is_not_held_out(run, images, tmp_path):

@@ -8,7 +8,19 @@ from millscale.core.types import Boxes
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.pipeline.ensemble import ensemble
 from millscale.runtime.arrays import npy
-from millscale.runtime.bundle import SEEN, content_keys, make_bundle
+from millscale.runtime.bundle import SEEN, content_keys, make_bundle, open_bundle
+
+
+@pytest.fixture
+def knowing(bundles, tmp_path):
+    """A bundle of the session, that keeps what it learned from: ``knowing(name, records)``."""
+
+    def keep(name, records=()):
+        bundle = open_bundle(getattr(bundles, name))
+        members = bundle.members | {SEEN: npy(content_keys(record.content_hash for record in records))}
+        return make_bundle(bundle.card.model_dump(exclude={"sha256"}), members).save(tmp_path / f"{name}.millscale")
+
+    return keep
 
 
 @pytest.fixture
@@ -26,8 +38,8 @@ def images(grid, tmp_path) -> Manifest:
 
 
 @pytest.mark.parametrize("views", [None, 4])
-def test_one_detector_gets_views_and_thresholds(bundles, images, views):
-    made = ensemble([bundles.detector], "made", views=views, images=images)
+def test_one_detector_gets_views_and_thresholds(knowing, images, views):
+    made = ensemble([knowing("detector")], "made", views=views, images=images)
     assert made.card.fusion is None
     assert [part.detection.views for part in made.card.parts] == [views or 1]
     assert made.card.thresholds["red"] == pytest.approx(0.3)
@@ -36,25 +48,44 @@ def test_one_detector_gets_views_and_thresholds(bundles, images, views):
     assert made.card.protocol.startswith("6 images of")
 
 
-def test_fused_detectors_get_thresholds_of_the_fused_scores(bundles, images):
+def test_a_class_that_the_images_do_not_show_keeps_its_threshold(knowing, images):
+    bundle = knowing("detector")
+    made = ensemble([bundle], "made", images=images)
+    assert made.card.thresholds["blue"] == open_bundle(bundle).card.thresholds["blue"] != 0.5
+    assert made.card.protocol.endswith("none of them shows green, blue, whose thresholds are as before")
+
+
+def test_what_is_fused_already_keeps_its_weights_and_thresholds(knowing, tmp_path, images):
+    first = ensemble([knowing("detector"), knowing("one_eyed")], "first", weights=[3, 1], images=images)
+    again = ensemble([first.save(tmp_path / "first.millscale")], "again", views=4)
+    assert again.card.fusion == first.card.fusion
+    assert [part.detection.views for part in again.card.parts] == [4, 4]
+
+
+def test_fused_detectors_get_thresholds_of_the_fused_scores(knowing, images):
     """One sees the first cell only, so that the mean of the two is half of what one finds elsewhere."""
-    made = ensemble([bundles.detector, bundles.one_eyed], "made", images=images.select(["1.png", "2.png", "3.png"]))
+    some = images.select(["1.png", "2.png", "3.png"])
+    made = ensemble([knowing("detector"), knowing("one_eyed")], "made", images=some)
     assert made.card.thresholds["red"] == pytest.approx((0.2 + 0.1) / 2)
 
 
-def test_a_classifier_beside_it_stays_as_it_is(bundles, images):
-    made = ensemble([bundles.both], "made", images=images)
+def test_a_classifier_beside_it_stays_as_it_is(knowing, images):
+    made = ensemble([knowing("both")], "made", images=images)
     assert [part.task for part in made.card.parts] == ["classify", "detect"]
     assert made.card.thresholds["red"] == pytest.approx(0.3)
 
 
-def test_images_that_a_member_learned_from_are_refused(grid, images, tmp_path):
-    keys = content_keys(record.content_hash for record in images.records[:2])
-    bundle = make_bundle(grid.card(), {**grid.members, SEEN: npy(keys)}).save(tmp_path / "knows.millscale")
+def test_images_that_a_member_learned_from_are_refused(knowing, images):
     with pytest.raises(DataError, match="found 2 of 6 that one has"):
-        ensemble([bundle], "made", images=images)
+        ensemble([knowing("detector", images.records[:2])], "made", images=images)
 
 
-def test_thresholds_want_a_detector(bundles, images):
-    with pytest.raises(UsageError, match="data: expected a detector"):
-        ensemble([bundles.classifier], "made", images=images)
+def test_a_member_that_keeps_nothing_of_what_it_learned_from_is_refused(bundles, knowing, images):
+    with pytest.raises(UsageError, match="found none of it in one_eyed"):
+        ensemble([knowing("detector"), bundles.one_eyed], "made", images=images)
+
+
+@pytest.mark.parametrize("views", [None, 8])
+def test_views_and_thresholds_want_a_detector(bundles, images, views):
+    with pytest.raises(UsageError, match="views, data: expected a detector, found none"):
+        ensemble([bundles.classifier], "made", views=views, images=None if views else images)

@@ -120,7 +120,7 @@ def test_classes_of_other_names_or_order_are_learned_anew(nano, classes):
 @pytest.mark.parametrize("name", ["yolo_s", "ssd"])
 def test_another_kind_of_detector_is_refused(nano, name):
     with pytest.raises(
-        UsageError, match=rf"that {name} can go on from, found yolo_n in 'before'. Give --detector yolo_n"
+        UsageError, match=rf"that {name} can go on from, found one of yolo_n, 'before'. Give --detector its kind"
     ):
         start_from(nano, detector(name, 2), name, CLASSES, SIZE, 0)
 
@@ -160,6 +160,11 @@ def test_the_packaged_nano_needs_no_file(task, monkeypatch):
     graph = onnx.load_from_string(before.members[part.file]).graph
     (learned,) = (numpy_helper.to_array(t) for t in graph.initializer if t.name == "model.head.reg_preds.0.weight")
     torch.testing.assert_close(after.head.reg_preds[0].weight.detach(), torch.from_numpy(learned.copy()))
+
+
+def test_a_name_that_is_no_file_is_told_the_choices(task):
+    with pytest.raises(UsageError, match="expected public, random, packaged or a bundle's file, found 'pakaged'"):
+        open_start("pakaged", task, [2])
 
 
 def test_a_bundle_that_would_be_overwritten_is_refused(saved, task):
