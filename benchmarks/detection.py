@@ -91,7 +91,7 @@ def _accuracy(images: Manifest) -> None:
             "folds: group-clean 5-fold cross-validation, all images together. leaky, clean: see the table of the leak.",
             "consensus: as clean, trained on the merged boxes of overlapping crops, judged on the boxes as drawn.",
             "folds, leaky, clean, consensus, faster_rcnn, ssd: judged before boxes that agree were averaged.",
-            "faster_rcnn, ssd: 60 epochs. yolo_w: 40, on from yolo_n, on two cores. The others of kaggle1440, folds: 120.",
+            "faster_rcnn, ssd: 60 epochs. yolo_w: 40, on from yolo_n, on two cores. Others of kaggle1440, folds: 120.",
         ),
     )
     for path in sorted(PREDICTIONS.glob("*.json.gz")):
