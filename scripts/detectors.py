@@ -33,11 +33,13 @@ from millscale.data.leak_sets import leak_sets
 from millscale.data.leaks import Parts, read_parts
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split, deal, load_split, named_split, split
+from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.audited import audited
 from millscale.pipeline.config import TrainConfig
 from millscale.pipeline.ensemble import ensemble
 from millscale.pipeline.evaluate import evaluate
 from millscale.pipeline.run import write_json
+from millscale.pipeline.tasks.detect import measured, on_card
 from millscale.pipeline.train import train
 from millscale.runtime.bundle import open_bundle
 
@@ -143,15 +145,17 @@ def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> 
     paths = [_trained(f"{detector}--kaggle1440") for detector in detectors]
     name = f"{'+'.join(detectors)}-{views}views--kaggle1440"
     target = RUNS / name
-    bundle = ensemble(paths, name, views=views, images=test, progress=_tell)
+    bundle = ensemble(paths, name, views=views)
     found = evaluate(bundle, test, target, progress=_tell)
+    assert isinstance(found.table, DetectionTable)
     shutil.copyfile(target / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
     networks = [open_bundle(path).card.provenance["network"] for path in paths]
     network = {
         "parameters": sum(one["parameters"] for one in networks),
         "gflops": views * sum(one["gflops"] for one in networks),
     }
-    card = bundle.card.model_dump(mode="json")
+    # As `ensemble --data` would choose and judge thresholds, without a second look at each image.
+    card = bundle.card.model_dump(mode="json") | {"metrics": on_card(measured(found.table, seed=0))}
     card["provenance"] |= {"network": network}
     write_json(PREDICTIONS / f"{name}.card.json", card)
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")
