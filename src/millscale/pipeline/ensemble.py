@@ -80,7 +80,11 @@ def ensemble(
         "provenance": {"members": [_facts(bundle) for bundle in bundles]},
         "licence_notes": " ".join(dict.fromkeys(bundle.card.licence_notes for bundle in bundles)),
     }
-    made = join(bundles, described, _fusion(bundles, detectors, shares) if len(detectors) > 1 else None)
+    if fused is not None:
+        fused = fused.model_copy(update={"weights": tuple(shares)})
+    elif len(detectors) > 1:
+        fused = _fusion(detectors, shares)
+    made = join(bundles, described, fused)
     return made if images is None else _with_thresholds(made, images, progress, skip_bad=skip_bad)
 
 
@@ -120,10 +124,7 @@ def _seeing(bundle: Bundle, views: Views | None) -> Bundle:
     return replace(bundle, card=bundle.card.model_copy(update={"parts": parts}))
 
 
-def _fusion(bundles: Sequence[Bundle], detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:
-    """Of the only bundle, where that is fused already, but for the weights."""
-    if len(bundles) == 1 and bundles[0].card.fusion:
-        return bundles[0].card.fusion.model_copy(update={"weights": tuple(weights)})
+def _fusion(detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:
     own = [part.detection.thresholds for part in detectors if part.detection is not None]
     total = sum(weights)
     thresholds = {

@@ -30,7 +30,7 @@ from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
 from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
 from millscale.runtime.anomaly import read_normal
-from millscale.runtime.bundle import Bundle, content_keys, open_bundle
+from millscale.runtime.bundle import Bundle, open_bundle, recognised
 from millscale.runtime.card import Costs, Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
@@ -341,7 +341,7 @@ def _table(manifest: Manifest, classes: tuple[str, ...], found: list[Inspection]
 
 def _seen(bundle: Bundle, manifest: Manifest) -> int:
     """How many of the images the bundle was trained on, by content."""
-    return int(np.isin(content_keys(record.content_hash for record in manifest.records), bundle.seen).sum())
+    return int(recognised(manifest, bundle.seen).sum())
 
 
 def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:

@@ -19,7 +19,7 @@ from millscale.data.leaks import leaks
 from millscale.data.manifest import Manifest
 from millscale.data.sound import require_sound
 from millscale.data.split import Split, load_split, split
-from millscale.learn.recipe import Progress, Start, Task, Trained, TrainedAnomaly, TrainedDetector
+from millscale.learn.recipe import Progress, Task, Trained, TrainedAnomaly, TrainedDetector
 from millscale.pipeline.audited import audited
 from millscale.pipeline.bundling import good_classes
 from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
@@ -28,7 +28,7 @@ from millscale.pipeline.summary import audit_summary, mosaic_of, silent
 from millscale.pipeline.tasks import Table, flow_of, with_recipe
 from millscale.report.html import write_report
 from millscale.report.report import Protocol
-from millscale.runtime.bundle import content_keys
+from millscale.runtime.bundle import recognised
 
 
 def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent) -> Run:
@@ -190,7 +190,8 @@ def _protocol(
         held = "a given training part and test part"
     learned = {part: _chosen(replace(task, folds=parts).training_rows(part), fitted) for part in judged}
     start = trained.start if isinstance(trained, TrainedDetector) else None
-    earlier = _seen(images, start) if start else ()
+    # Whether or not they have a part.
+    earlier = list(compress(images.ids, recognised(images, start.seen))) if start else []
     sides = [(_ids(task, parts == part), (*earlier, *_ids(task, learned[part]))) for part in judged]
     leaking = sum(leak.leaking for test, train in sides for leak in leaks({"test": test, "train": train}, audit))
     kept = f"{leaking} of {len(table)} judged images share pixels with a training image: a given split that leaks"
@@ -206,12 +207,6 @@ def _protocol(
         f"{'the training part' if named else f'the other {count - 1} folds'}, {sizes} images{also}{after}",
         None if elsewhere and not leaking else leaking / len(table),
     )
-
-
-def _seen(images: Manifest, start: Start) -> list[str]:
-    """The images, whether or not they have a part, that the earlier model learned from, told by their bytes."""
-    known = np.isin(content_keys(record.content_hash for record in images.records), start.seen)
-    return list(compress(images.ids, known))
 
 
 def _chosen(rows: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from millscale.core.errors import ModelError
+from millscale.data.manifest import Manifest
 from millscale.runtime.anomaly import NORMAL, read_normal
 from millscale.runtime.arrays import read_array
 from millscale.runtime.card import SCHEMA_VERSION, Card
@@ -70,6 +71,11 @@ class Bundle:
 def content_keys(hashes: Iterable[str]) -> NDArray[np.uint64]:
     """What stands in a bundle for images: the first 64 bits of the sha256 of each file."""
     return np.array([int(name[:16], 16) for name in hashes], np.uint64)
+
+
+def recognised(images: Manifest, seen: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """``(N,)``: which of the images, by their bytes, are among those of the `content_keys` ``seen``."""
+    return np.isin(content_keys(record.content_hash for record in images.records), seen)
 
 
 def make_bundle(card: dict[str, Any], members: dict[str, bytes]) -> Bundle:

@@ -129,13 +129,13 @@ class Inspector:
             UsageError: as the class says.
             ModelError: not a bundle, damaged, refused, or it answers the golden image wrongly.
         """
-        bundle = path if isinstance(path, Bundle) else open_bundle(path if path is not None else packaged_bundle())
+        if path is None:
+            path = packaged_bundle()
+        bundle = path if isinstance(path, Bundle) else open_bundle(path)
         inspector = cls(
             bundle, backend=backend, threads=threads, tasks=tasks, views=views, false_alarm_rate=false_alarm_rate
         )
-        inspector._check_golden(
-            bundle, bundle.card.name if isinstance(path, Bundle) else str(path or "packaged bundle")
-        )
+        inspector._check_golden(bundle, bundle.card.name if isinstance(path, Bundle) else str(path))
         return inspector
 
     def inspect(self, image: Image | bytes | Path | str) -> Prediction:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from millscale.core.errors import DataError, ModelError, UsageError
 from millscale.learn.recipe import Task
-from millscale.runtime.bundle import SEEN, Bundle, content_keys, open_bundle
+from millscale.runtime.bundle import SEEN, Bundle, open_bundle, recognised
 from millscale.runtime.inspector import packaged_bundle
 from millscale.train.detection import Detector, build_detector, detector_spec
 from millscale.train.export import GRAPH_PREFIX
@@ -43,8 +43,7 @@ def open_start(file: str, task: Task, held_out: Sequence[int]) -> Bundle:
         raise UsageError(f"start: expected a bundle that keeps what it learned from, found none of it in {file}.")
     if path.resolve().parent == task.folder.resolve().parent:
         raise UsageError(f"start: {file} lies in the folder that is written to. Give another one with --out.")
-    keys = content_keys(record.content_hash for record in task.manifest.records)
-    known = np.flatnonzero(np.isin(keys, bundle.seen))
+    known = np.flatnonzero(recognised(task.manifest, bundle.seen))
     for fold in held_out:
         odd = np.setdiff1d(known, task.training_rows(fold))
         if len(odd):
