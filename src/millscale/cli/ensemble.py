@@ -17,6 +17,10 @@ def ensemble(
     views: Annotated[
         int | None, typer.Option(help="Views of each image that every detector fuses: 1, 2, 4, 8.")
     ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side, in pixels, of overlapping windows that every detector looks at; 0: whole images."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Annotated images that no member learned from: thresholds are chosen on them."),
@@ -28,7 +32,7 @@ def ensemble(
 ) -> None:
     """Join bundles of the same classes: detectors, whose boxes are fused, or a classifier and a detector.
 
-    With --views or --data one bundle is enough: it gets these views, and thresholds that suit them.
+    With --views, --tile or --data one bundle is enough: it gets these views or windows, and thresholds that suit them.
     """
     with failing_clearly():
         from millscale.data.read import read
@@ -39,7 +43,14 @@ def ensemble(
         with Watch() as watch:
             images = read(data) if data is not None else None
             made = join(
-                bundles, out.stem, weights=numbers, views=looks, images=images, skip_bad=skip_bad, progress=watch
+                bundles,
+                out.stem,
+                weights=numbers,
+                views=looks,
+                tile=tile,
+                images=images,
+                skip_bad=skip_bad,
+                progress=watch,
             )
         path = made.save(out)
         if as_json:
@@ -47,8 +58,8 @@ def ensemble(
             return
         for part in made.card.parts:
             say(f"{part.task:<9}{part.file}")
-        if images is None and made.card.detectors and (made.card.fusion or looks):
-            say("Thresholds  of the members, which may be too high for the whole: --data DIR chooses them anew")
+        if images is None and made.card.detectors and (made.card.fusion or looks or tile is not None):
+            say("Thresholds  of the members, which may not suit the whole: --data DIR chooses them anew")
         say(f"Bundle  {path} ({path.stat().st_size / 2**20:.1f} MB). Next: millscale evaluate {path} DIR")
 
 

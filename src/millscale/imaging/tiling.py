@@ -8,16 +8,59 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from millscale.core.errors import UsageError
 from millscale.core.types import Image
-from millscale.imaging.preprocess import as_rgb
+from millscale.imaging.preprocess import LETTERBOX_GREY, as_rgb
 
 STEP = 8
 """Windows begin and end at multiples of it, in working pixels, so that their maps fit together."""
+LEAST_TILE, MOST_ENLARGED = 64, 4
+"""Pixels of a window's side, and how much larger the network may see it; else one picture could fill the memory."""
 _SHARED = 0.25
 """Of a window's side, at least, with the next window."""
 
 Window = tuple[int, int, int, int]
-"""Left, top, right, bottom, half-open, in pixels of the whole picture at its working size."""
+"""Left, top, right, bottom, half-open, in pixels of the whole picture: of the original, or at its working size."""
+
+
+def spans(length: int, side: int, step: int = 1) -> list[tuple[int, int]]:
+    """Where windows of ``side`` lie along ``length``, from end to end; one span is all of a shorter length.
+
+    Neighbours share a quarter of their side at least, but for rounding to ``step``.
+    """
+    side = min(side, length)
+    count = ceil((length - side) / (side * (1 - _SHARED))) + 1
+    starts = np.rint(np.linspace(0, length - side, count) / step).astype(int) * step
+    return [(int(start), int(start) + side) for start in starts]
+
+
+def windows_of(size: tuple[int, int], side: int) -> list[Window]:
+    """Windows of ``side`` pixels of the original on a picture of (height, width) ``size``, row by row."""
+    rows, columns = (spans(length, side) for length in size)
+    return [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+
+
+def check_tile(tile: int, size: int) -> None:
+    """Refuse windows of ``tile`` pixels, 0 for whole images, that a network sees at ``size`` pixels.
+
+    Raises:
+        UsageError: windows that are too small, by themselves or for the size.
+    """
+    if tile and tile < LEAST_TILE:
+        raise UsageError(f"tile: expected 0, for whole images, or {LEAST_TILE} and more, found {tile}.")
+    if tile and size > MOST_ENLARGED * tile:
+        raise UsageError(f"size: expected at most {MOST_ENLARGED} times the tile of {tile}, found {size}. Lower it.")
+
+
+def framed(image: Image, window: Window, side: int) -> Image:
+    """The pixels of a window ``(side, side, 3)`` or ``(side, side)``, grey beyond the picture."""
+    left, top, right, bottom = window
+    part = image[top:bottom, left:right]
+    if part.shape[:2] == (side, side):
+        return np.ascontiguousarray(part)
+    canvas = np.full((side, side, *image.shape[2:]), LETTERBOX_GREY, np.uint8)
+    canvas[: part.shape[0], : part.shape[1]] = part
+    return canvas
 
 
 @dataclass(frozen=True)
@@ -39,7 +82,7 @@ class Tiling:
 
     def windows(self, original: tuple[int, int]) -> list[Window]:
         """The windows of a picture of (height, width) ``original``, row by row; one is all of a small picture."""
-        rows, columns = (self._along(side) for side in self.size(original))
+        rows, columns = (spans(length, self.working, STEP) for length in self.size(original))
         return [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
 
     def cut(self, image: Image, window: Window) -> Image:
@@ -67,12 +110,6 @@ class Tiling:
             total[top:bottom, left:right] += weight * each
             weights[top:bottom, left:right] += weight
         return (total / weights).astype(np.float32)
-
-    def _along(self, length: int) -> list[tuple[int, int]]:
-        side = min(self.working, length)
-        count = ceil((length - side) / (side * (1 - _SHARED))) + 1
-        starts = np.rint(np.linspace(0, length - side, count) / STEP).astype(int) * STEP
-        return [(int(start), int(start) + side) for start in starts]
 
 
 def _from_edge(count: int) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from millscale.features.backbone import DEFAULT_BACKBONE, Backbone, open_backbon
 from millscale.features.patch_graph import patch_graph
 from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
-from millscale.imaging.tiling import STEP, Tiling, Window
+from millscale.imaging.tiling import STEP, Tiling, Window, check_tile
 from millscale.learn.anomaly_graph import Evidence, Usual, anomaly_graph, evidence_graph, scaled_graph, usual
 from millscale.learn.patches import COPIES, in_parallel, joined, sample
 from millscale.learn.recipe import Task, TrainedAnomaly
@@ -27,7 +27,6 @@ from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.false_alarms import threshold_for
 from millscale.runtime.anomaly import Anomaly, Scorer, raw_score, tiling_of
 from millscale.runtime.backends.onnxruntime import Network
-from millscale.runtime.card import LEAST_TILE, MOST_ENLARGED
 
 METHODS = "millscale.learn.anomaly"
 PARTS, CHECKED = 3, 60
@@ -71,12 +70,7 @@ class AnomalyConfig:
         for name, least in (("size", 64), ("bank", 1), ("components", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name}: expected {least} or more, found {getattr(self, name)}.")
-        if self.tile and self.tile < LEAST_TILE:
-            raise UsageError(f"tile: expected 0, for whole images, or {LEAST_TILE} and more, found {self.tile}.")
-        if self.tile and self.size > MOST_ENLARGED * self.tile:
-            raise UsageError(
-                f"size: expected at most {MOST_ENLARGED} times the tile of {self.tile}, found {self.size}. Lower it."
-            )
+        check_tile(self.tile, self.size)
         if not 0 < self.false_alarm_rate < 1:
             raise UsageError(f"false_alarm_rate: expected a number between 0 and 1, found {self.false_alarm_rate}.")
 

@@ -117,6 +117,7 @@ class TrainedDetector:
         reference: of each image, what the final model finds, computed without ``graph``; None where not computed.
         trained_on: rows of the manifest that the final model was trained on.
         start: what it went on from, if not from public weights or at random.
+        tile: side in pixels of the original of the windows that pictures are cut into; None takes them whole.
     """
 
     boxes: tuple[Boxes | None, ...]
@@ -128,6 +129,7 @@ class TrainedDetector:
     reference: tuple[Boxes | None, ...]
     trained_on: NDArray[np.int64]
     start: Start | None = None
+    tile: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from millscale.core.errors import DataError, UsageError
 from millscale.data.manifest import Manifest
+from millscale.imaging.tiling import check_tile
 from millscale.learn.recipe import Progress
 from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.evaluate import evaluate
@@ -24,6 +25,7 @@ def ensemble(
     *,
     weights: Sequence[float] | None = None,
     views: Views | None = None,
+    tile: int | None = None,
     images: Manifest | None = None,
     skip_bad: bool = False,
     progress: Progress = silent,
@@ -39,26 +41,30 @@ def ensemble(
         name: of the new bundle.
         weights: of each detector; None weighs all alike.
         views: dihedral views that each detector looks at; None leaves their cards as they are.
+        tile: pixels of the original along the side of the windows that each detector looks at, 0 for whole images; None
+            as ``views``.
         images: annotated ones that no member learned from; thresholds are chosen on them as after a training, but for
             classes that they do not show.
         skip_bad: leave out those whose annotations cannot be used, instead of stopping.
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: too few bundles, other classes, another number of weights than detectors, ``views`` or ``images``
-            without a detector, or ``images`` with a member that keeps nothing of what it learned from.
+        UsageError: too few bundles, other classes, another number of weights than detectors, ``views``, ``tile`` or
+            ``images`` without a detector, a tile that does not suit one, or ``images`` with a member that keeps nothing
+            of what it learned from.
         DataError: ``images`` without boxes, of other classes, or such as a member learned from.
         ModelError: a bundle that cannot be opened, or two classifiers.
     """
-    if len(paths) < (2 if views is None and images is None else 1):
+    changed = (views, tile, images) != (None, None, None)
+    if len(paths) < (1 if changed else 2):
         raise UsageError(
-            f"Expected two bundles or more to join, or one with --views or --data, found {len(paths)}. "
+            f"Expected two bundles or more to join, or one with --views, --tile or --data, found {len(paths)}. "
             "Name them one after the other."
         )
-    bundles = [_seeing(open_bundle(path), views) for path in paths]
+    bundles = [_seeing(open_bundle(path), views, tile) for path in paths]
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
-    if not detectors and (views is not None or images is not None):
-        raise UsageError("views, data: expected a detector, found none. Leave --views and --data out.")
+    if not detectors and changed:
+        raise UsageError("views, tile, data: expected a detector, found none. Leave them out.")
     silent_ones = [bundle.card.name for bundle in bundles if SEEN not in bundle.members]
     if images is not None and silent_ones:
         raise UsageError(
@@ -116,12 +122,27 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, sk
     return make_bundle(card, bundle.members)
 
 
-def _seeing(bundle: Bundle, views: Views | None) -> Bundle:
-    """The bundle with another number of views for its detectors."""
-    if views is None:
-        return bundle
-    parts = tuple(part.with_detection(views=views) for part in bundle.card.parts)
-    return replace(bundle, card=bundle.card.model_copy(update={"parts": parts}))
+def _seeing(bundle: Bundle, views: Views | None, tile: int | None) -> Bundle:
+    """The bundle with another number of views, or other windows, for its detectors."""
+    card = bundle.card
+    parts, quality = card.parts, card.quality
+    if views is not None:
+        parts = tuple(part.with_detection(views=views) for part in parts)
+    if tile is not None:
+        parts = tuple(_in_windows(part, tile) if part.detection else part for part in parts)
+    if tile and quality and not card.classifier:  # what is seen in windows may be of any size
+        quality = {name: limits for name, limits in quality.items() if name not in ("size", "aspect")}
+    return replace(bundle, card=card.model_copy(update={"parts": parts, "quality": quality}))
+
+
+def _in_windows(part: Part, tile: int) -> Part:
+    size = (part.preprocess or {}).get("size") or (0, 0)
+    check_tile(tile, max(size))
+    if tile and size[0] != size[1]:
+        raise UsageError(
+            f"tile: expected detectors of square images, found one of {size[1]} x {size[0]}. Train one with --set tile."
+        )
+    return part.model_copy(update={"tile": tile or None})
 
 
 def _fusion(detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:

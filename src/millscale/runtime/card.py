@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from millscale.core.errors import ModelError
 from millscale.imaging.preprocess import Preprocess
 from millscale.imaging.quality import SENSORS
+from millscale.imaging.tiling import LEAST_TILE, MOST_ENLARGED
 
 SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
-LEAST_TILE, MOST_ENLARGED = 64, 4
-"""Pixels of a window's side, and how much larger the network may see it; else one picture could fill the memory."""
 _MOST_PARTS = 9
 """A classifier and eight detectors."""
 
@@ -76,8 +75,8 @@ class Part(_Strict):
         preprocess: of a detector or an anomaly scorer, which have their own; a classifier takes the card's.
         detection: of a detector.
         alarms: of an anomaly scorer.
-        tile: of an anomaly scorer, pixels of the original along the side of the windows that pictures are cut into;
-            None takes them whole.
+        tile: of a detector or an anomaly scorer, pixels of the original along the side of the windows that pictures are
+            cut into; None takes them whole.
     """
 
     task: Task
@@ -101,10 +100,10 @@ class Part(_Strict):
             raise ValueError(f"expected {_listed(wanted)} with task '{self.task}', found {_listed(found)}")
         if self.tile is not None:
             size = (self.preprocess or {}).get("size")
-            if self.task != "anomaly" or size is None or max(size) > MOST_ENLARGED * self.tile:
+            if size is None or size[0] != size[1] or size[0] > MOST_ENLARGED * self.tile:
                 raise ValueError(
-                    f"expected a tile only with task 'anomaly' and a size of at most {MOST_ENLARGED} tiles, "
-                    f"found task '{self.task}' and size {size}"
+                    f"expected a tile only with a square size of at most {MOST_ENLARGED} tiles, found task "
+                    f"'{self.task}' and size {size}"
                 )
         return self
 

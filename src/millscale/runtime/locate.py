@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from millscale.core.errors import ModelError
 from millscale.core.types import Boxes, Image
 from millscale.imaging.preprocess import Geometry, Preprocess
+from millscale.imaging.tiling import framed, windows_of
 from millscale.runtime.card import Detection, Part
 from millscale.runtime.detect import decode, shifted
 from millscale.runtime.fusion import IOU, fuse
 from millscale.runtime.network import Network, open_network
 from millscale.runtime.views import boxes_of_view, view_of
+from millscale.runtime.windows import united
 
 TOP_SCORES = 10
 """How many raw scores of the golden image a card keeps."""
@@ -29,29 +31,37 @@ class Locator:
         preprocess: brings an image to the network's input.
         detection: how its raw boxes become its answer.
         classes: C.
+        tile: pixels of the original along the side of the windows that an image is cut into; None takes images whole.
 
     Raises:
         ModelError: the network has other inputs or outputs.
     """
 
-    def __init__(self, network: Network, preprocess: Preprocess, detection: Detection, classes: int) -> None:
+    def __init__(
+        self, network: Network, preprocess: Preprocess, detection: Detection, classes: int, tile: int | None = None
+    ) -> None:
         if network.inputs != ["images"] or not {"boxes", "scores"} <= set(network.outputs):
             raise ModelError(
                 f"{network.name}: expected input images and outputs boxes and scores, found {network.inputs} and "
                 f"{network.outputs}. Train the bundle anew."
             )
         self._network, self._preprocess, self._detection, self._classes = network, preprocess, detection, classes
+        self._tile = tile
 
     def locate(self, image: Image) -> Boxes:
-        """The boxes of an image ``(H, W, 3)`` or ``(H, W)``, of its views fused where there are several.
+        """The boxes of an image ``(H, W, 3)`` or ``(H, W)``, of its views fused and its windows united.
 
         Raises:
             ModelError: the network's answer is not finite, or of other classes.
         """
-        detection = self._detection
-        found = [self._locate_in(image, view) for view in range(detection.views)]
-        one = found[0] if len(found) == 1 else _fused(found, detection)
-        return shifted(one, detection.shift, (image.shape[0], image.shape[1]))
+        size = (image.shape[0], image.shape[1])
+        if self._tile is None:
+            found = self._look(image)
+        else:
+            windows = windows_of(size, self._tile)
+            parts = [self._look(framed(image, window, self._tile)) for window in windows]
+            found = united(parts, windows, self._detection)
+        return shifted(found, self._detection.shift, size)
 
     def top_scores(self, image: Image) -> NDArray[np.float32]:
         """The highest raw scores, falling: what a card remembers of its golden image.
@@ -60,6 +70,11 @@ class Locator:
         """
         _, scores, _ = self._raw(image)
         return np.clip(np.sort(scores, axis=None)[::-1][:TOP_SCORES], 0.0, 1.0)
+
+    def _look(self, image: Image) -> Boxes:
+        detection = self._detection
+        found = [self._locate_in(image, view) for view in range(detection.views)]
+        return found[0] if len(found) == 1 else _fused(found, detection)
 
     def _locate_in(self, image: Image, view: int) -> Boxes:
         seen = view_of(image, view)
@@ -103,4 +118,5 @@ def golden_scores(graph: bytes, part: Part, picture: Image, classes: int) -> lis
 
 def locator_of(part: Part, network: Network, classes: int) -> Locator:
     """The detector that a part of a card describes."""
-    return Locator(network, Preprocess.from_json(part.preprocess or {}), part.detection or Detection(), classes)
+    preprocess = Preprocess.from_json(part.preprocess or {})
+    return Locator(network, preprocess, part.detection or Detection(), classes, part.tile)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from millscale.core.errors import UsageError
+from millscale.imaging.tiling import check_tile
+from millscale.runtime.card import Views
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of the arithmetic while training; "auto" takes bfloat16 where it is faster."""
@@ -167,6 +169,8 @@ class DetectorConfig(_Checked):
             learned from no image that is held out here, as far as their bytes tell.
         size: longer side of the images the network sees, in pixels, a multiple of its stride; 0 takes what was
             found best for the detector on images of 200 pixels.
+        tile: pixels of the original along the side of the overlapping windows that large images are cut into, each of
+            which the network sees at its size; 0 takes images whole.
         multi_scale: largest change of the size from batch to batch, a share, in [0, 1).
         epochs: passes over the training images.
         batch: images a step.
@@ -184,6 +188,8 @@ class DetectorConfig(_Checked):
         augment: strength of changes of exposure, sharpness and noise; 0 leaves the pixels as they are.
         softness: how ambiguous the extent of the annotated boxes is taken to be: the deviation of their sides, as a
             share of width and height; the YOLO family then learns a distribution as wide. 0 takes them at their word.
+        views: dihedral views of an image that are judged together, and that the bundle fuses: 1, 2, 4 or 8. The
+            training is the same.
         held_out_folds: how many folds are judged by a network trained without them; 0 means all. Each costs
             one training.
         final: "refit" trains the network of the bundle on all images, "reuse" takes the one that was trained
@@ -195,6 +201,7 @@ class DetectorConfig(_Checked):
     detector: str = "yolo_n"
     start: str = "public"
     size: int = 0
+    tile: int = 0
     multi_scale: float = 0.0
     epochs: int = 120
     batch: int = 32
@@ -209,6 +216,7 @@ class DetectorConfig(_Checked):
     still: float = 0.2
     augment: float = 0.7
     softness: float = 0.05
+    views: Views = 1
     held_out_folds: int = 1
     final: Final = "refit"
     precision: Precision = "auto"
@@ -224,8 +232,9 @@ class DetectorConfig(_Checked):
             self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)
         for name in ("mosaic", "paste", "still"):
             self._check(name, "a share from 0 to 1", lambda share: 0 <= share <= 1)
-        for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName)):
-            self._check(name, " or ".join(get_args(choices)), get_args(choices).__contains__)
+        check_tile(self.tile, self.size)
+        for name, choices in (("final", Final), ("precision", Precision), ("device", DeviceName), ("views", Views)):
+            self._check(name, " or ".join(map(str, get_args(choices))), get_args(choices).__contains__)
 
 
 @dataclass(frozen=True)
@@ -234,7 +243,7 @@ class SemiDetectorConfig(DetectorConfig):
 
     Attributes:
         teachers: detectors that learn from the annotated images alone, each from another seed.
-        views: dihedral views that the teachers look at images without annotation in, 1 to 8.
+        teacher_views: dihedral views that the teachers look at images without annotation in, 1 to 8.
         share: of the boxes that annotators would have drawn, were all images like the annotated ones: so many of
             each class the student learns as true.
         firm: the least score of such a box, in [0, 1].
@@ -247,7 +256,7 @@ class SemiDetectorConfig(DetectorConfig):
     """
 
     teachers: int = 1
-    views: int = 8
+    teacher_views: int = 8
     share: float = 0.8
     firm: float = 0.05
     ignored: float = 0.2
@@ -259,7 +268,7 @@ class SemiDetectorConfig(DetectorConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check("views", "1 to 8", lambda count: 1 <= count <= 8)
+        self._check("teacher_views", "1 to 8", lambda count: 1 <= count <= 8)
         for name in ("teachers", "student_epochs"):
             self._check(name, "1 or more", lambda count: count >= 1)
         self._check("rounds", "0 or more", lambda count: count >= 0)

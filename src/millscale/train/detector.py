@@ -6,7 +6,7 @@ Nothing is chosen on the fold held out: the rate falls to zero and the last weig
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from millscale.core.boxes import iou_matrix
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
-from millscale.imaging.decode import read_size
+from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
+from millscale.imaging.tiling import Window, check_tile, windows_of
 from millscale.learn.recipe import Start, Task, TrainedDetector
 from millscale.runtime.bundle import Bundle
-from millscale.runtime.card import Detection
-from millscale.runtime.detect import decode, shifted
+from millscale.runtime.card import Detection, Views
 from millscale.runtime.fusion import AGREE
+from millscale.runtime.locate import Locator
 from millscale.train.augment import augment, of_strength
 from millscale.train.config import DetectorConfig
 from millscale.train.detection import Detector, DetectorSpec, Targets, build_detector, detector_spec, multiply_adds
@@ -33,14 +34,18 @@ from millscale.train.export import Normalise, export_detector
 from millscale.train.loop import Job, LoopConfig, fit
 from millscale.train.pixels import grey_or_coloured, prepared_pixels
 from millscale.train.recorded import RecordedLoss
-from millscale.train.scenes import SceneConfig, Source, scenes
+from millscale.train.scenes import SceneConfig, Source, scenes, seen_in
 from millscale.train.start import PUBLIC, RANDOM, open_start, start_from, told_of
 from millscale.train.unfold import unfold_batch_norm
 
 Rows = NDArray[np.int64]
 _CHUNK = 32
+_COMPARED, _LOOKED_AT = 100, 500
+"""Images that the graph is compared on with the trained detector, and those that tell of a shift."""
 _SAME_BOX, _LEAST_PAIRS, _LARGEST_SHIFT = 0.5, 100, 4.0
 """IoU, boxes, and pixels: what tells of a shift, how many must, and what no longer would be one."""
+_SMALL, _MANY_SMALL = 8, 0.2
+"""Pixels, a cell of the finest grid, and the share of such boxes from which it is told. NEU-DET has none below 12."""
 _UNFOLDING = 256
 """Images from which batch norms take their statistics before training."""
 
@@ -50,7 +55,8 @@ class Setup:
     """What all trainings of one call share.
 
     Attributes:
-        sizes: (height, width) of every original image; ``geometries``: where each lies in its tensor.
+        source: the pictures that are learned from: images, or their windows.
+        home: ``(P,)`` the image of each picture, a row of the manifest.
         start: holds the detector that all go on from; None where they start from public weights or at random.
     """
 
@@ -59,11 +65,14 @@ class Setup:
     spec: DetectorSpec
     preprocess: Preprocess
     source: Source
-    sizes: tuple[tuple[int, int], ...]
-    geometries: tuple[Geometry, ...]
+    home: Rows
     device: torch.device
     dtype: torch.dtype
     start: Bundle | None = None
+
+    def pictures(self, rows: Rows) -> Rows:
+        """Rows of ``source``: the pictures of some images."""
+        return np.flatnonzero(np.isin(self.home, rows))
 
 
 Learner = Callable[[Setup, int | None, str], tuple[Detector, dict[str, Any]]]
@@ -72,7 +81,7 @@ Learner = Callable[[Setup, int | None, str], tuple[Detector, dict[str, Any]]]
 
 def from_annotated(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[str, Any]]:
     """The usual way: learn from the annotated images."""
-    return train_on(setup, setup.task.training_rows(fold), name), {}
+    return train_on(setup, setup.pictures(setup.task.training_rows(fold)), name), {}
 
 
 def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_annotated) -> TrainedDetector:
@@ -103,18 +112,19 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
     else:
         final, told["final"] = learner(setup, None, "final")
         shift = annotators_shift(setup, final, None)
-    _fill(reference, setup, final, np.flatnonzero(task.folds >= 0), shift)
+    _fill(reference, setup, final, _spread(np.flatnonzero(task.folds >= 0), _COMPARED), shift)
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
     return TrainedDetector(
         boxes=tuple(judged),
         graph=export_detector(final, setup.preprocess, size),
         preprocess=setup.preprocess,
-        detection=Detection(agree=AGREE, shift=shift),
+        detection=_detection(shift, config.views),
         details=_details(setup, final, size) | ({"learned": told} if any(told.values()) else {}),
         licence_notes=f"{config.detector}: {setup.spec.licence}.{_terms(setup.start)}",
         reference=tuple(reference),
         trained_on=task.training_rows(None if "final" in told else 0),
+        tile=config.tile or None,
         start=Start(setup.start.card.name, setup.start.seen) if setup.start else None,
     )
 
@@ -125,8 +135,18 @@ def _terms(start: Bundle | None) -> str:
 
 def _fill(boxes: list[Boxes | None], setup: Setup, model: Detector, rows: Rows, shift: tuple[float, float]) -> None:
     """Write what the model finds on ``rows`` to their places."""
-    for row, found in zip(rows, locate(setup, model, rows), strict=True):
-        boxes[row] = shifted(found, shift, setup.sizes[row])
+    detection = _detection(shift, setup.config.views)
+    for row, found in zip(rows, locate(setup, model, rows, detection), strict=True):
+        boxes[row] = found
+
+
+def _detection(shift: tuple[float, float] = (0.0, 0.0), views: Views = 1) -> Detection:
+    return Detection(agree=AGREE, shift=shift, views=views)
+
+
+def _spread(rows: Rows, most: int) -> Rows:
+    """Up to ``most`` of the rows, evenly spread."""
+    return np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))])
 
 
 def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[float, float]:
@@ -137,7 +157,7 @@ def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[f
     strongest found box of their class overlaps by half; (0, 0) where there are too few to tell.
     """
     rows = setup.task.training_rows(fold)
-    rows = rows[setup.task.folds[rows] >= 0]
+    rows = _spread(rows[setup.task.folds[rows] >= 0], _LOOKED_AT)
     moved = []
     for row, found in zip(rows, locate(setup, model, rows), strict=True):
         true = setup.task.manifest.records[row].boxes
@@ -161,18 +181,28 @@ def _set_up(task: Task, config: DetectorConfig) -> Setup:
     own = config.start not in (PUBLIC, RANDOM)
     start = open_start(config.start, task, range(_held_out(task, config))) if own else None
     _build(task, config, preprocess, start, 0)  # weights that are missing or do not fit are told before the work
-    pixels = grey_or_coloured(prepared_pixels(task.manifest, preprocess, task.folder, task.progress))
-    sizes, geometries = [], []
-    for record in task.manifest.records:
-        width, height = read_size(record.path)
-        sizes.append((height, width))
-        geometries.append(preprocess.apply(np.zeros((height, width), np.uint8))[1])
-    boxes = [
-        _in_tensor(record.boxes, geometry) for record, geometry in zip(task.manifest.records, geometries, strict=True)
-    ]
+    pixels = prepared_pixels(task.manifest, preprocess, task.folder, task.progress, config.tile)
+    home, boxes = [], []
+    for row, record in enumerate(task.manifest.records):
+        size = read_size(record.path)[::-1]
+        windows = windows_of(size, config.tile or max(size))
+        home += [row] * len(windows)
+        geometry = preprocess.apply(np.zeros((config.tile, config.tile) if config.tile else size, np.uint8))[1]
+        boxes += [_in_tensor(record.boxes, window, geometry, pixels.shape[1:3]) for window in windows]
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
-    source = Source(pixels, boxes)
-    return Setup(task, config, spec, preprocess, source, tuple(sizes), tuple(geometries), device, dtype, start)
+    source = Source(grey_or_coloured(pixels), boxes)
+    _tell_of_small(task, config, source)
+    return Setup(task, config, spec, preprocess, source, np.array(home, np.int64), device, dtype, start)
+
+
+def _tell_of_small(task: Task, config: DetectorConfig, source: Source) -> None:
+    """Say before the work that many boxes are too small to be found, where windows would show them larger."""
+    sides = np.concatenate([(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).min(1) for boxes in source.boxes])
+    share, size = float((sides < _SMALL).mean()), max(source.pixels.shape[1:3])
+    larger = any(max(read_size(record.path)) > size for record in task.manifest.records)
+    if share > _MANY_SMALL and larger and not config.tile:
+        told = f"ahead: at size={size}, {share:.0%} of the boxes are less than {_SMALL} pixels wide or high"
+        task.progress(f"{told}; --set tile={size} would show them as they are", 1, 1)
 
 
 def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
@@ -180,6 +210,9 @@ def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Prepr
     size = config.size or spec.size
     if size % spec.stride:
         raise UsageError(f"size: expected a multiple of {spec.stride} for {config.detector}, found {size}.")
+    check_tile(config.tile, size)
+    if config.tile:
+        return Preprocess("resize", (size, size), spec.mean, spec.std)
     shapes = {read_size(record.path) for record in task.manifest.records}
     sides = {tuple(max(spec.stride, round(size * side / max(shape) / spec.stride) * spec.stride) for side in shape)
              for shape in shapes}  # fmt: skip
@@ -188,11 +221,12 @@ def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Prepr
     return Preprocess("resize" if same else "letterbox", (height, width), spec.mean, spec.std)
 
 
-def _in_tensor(boxes: Boxes | None, geometry: Geometry) -> Boxes:
-    """Annotated boxes in pixels of the tensor; none where the image holds none."""
+def _in_tensor(boxes: Boxes | None, window: Window, geometry: Geometry, size: tuple[int, int]) -> Boxes:
+    """Annotated boxes of an image in pixels of the tensor that shows a window of it."""
     if boxes is None:
         return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-    return Boxes(geometry.to_tensor(boxes.xyxy), boxes.class_id, boxes.score, boxes.difficult)
+    xyxy = boxes.xyxy - np.array([*window[:2], *window[:2]], np.float32)
+    return seen_in(Boxes(geometry.to_tensor(xyxy), boxes.class_id, difficult=boxes.difficult), size)
 
 
 def _held_out(task: Task, config: DetectorConfig) -> int:
@@ -213,13 +247,14 @@ def _build(task: Task, config: DetectorConfig, preprocess: Preprocess, start: Bu
 
 
 def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = None) -> Detector:
-    """Train one detector on ``rows``: from where a teacher of the same kind ended, or else as ``config`` says."""
+    """Train one detector on pictures: from where a teacher of the same kind ended, or else as ``config`` says."""
     config = setup.config
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
     model = copy.deepcopy(teacher) or _build(setup.task, config, setup.preprocess, setup.start, seed)
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
-    batch = min(config.batch, len(rows))
+    count = len(_passed(setup, rows, np.random.default_rng(seed)))
+    batch = min(config.batch, count)
     loop = LoopConfig(
         epochs=config.epochs,
         rate=config.rate or setup.spec.rate,
@@ -235,7 +270,7 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
             unfold_batch_norm(model, _plain(setup, np.random.default_rng(seed).permutation(rows)[:_UNFOLDING]))
     job = Job(
         model=model,
-        steps=len(rows) // batch,
+        steps=count // batch,
         batches=lambda epoch: _batches(setup, rows, batch, seed, epoch),
         loss=RecordedLoss(model) if model.recordable and setup.device.type == "cuda" else _loss,
         score=None,
@@ -262,12 +297,21 @@ def _batches(setup: Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Ite
     still = epoch >= round(config.epochs * (1 - config.still))
     made = SceneConfig(mosaic=0.0 if still else config.mosaic, paste=config.paste, zoom=config.zoom)
     changes = of_strength(config.augment, spatial=False)
-    order = rng.permutation(rows)[: len(rows) // batch * batch]
-    for chosen in order.reshape(-1, batch):
+    order = _passed(setup, rows, rng)
+    for chosen in order[: len(order) // batch * batch].reshape(-1, batch):
         images, targets = scenes(setup.source, chosen, _scene_size(setup, rng), made, rng)
         pixels = augment(images.to(setup.device).float() / 255, changes, generator)
         mean, std = (pixels.new_tensor(v)[:, None, None] for v in (spec.mean, spec.std))
         yield ((pixels - mean) / std).contiguous(memory_format=torch.channels_last), targets.to(setup.device)
+
+
+def _passed(setup: Setup, rows: Rows, rng: np.random.Generator) -> Rows:
+    """The pictures of an epoch, in their order: all of them; of windows, at most as many without a box as with one."""
+    if not setup.config.tile:
+        return rng.permutation(rows)
+    shows = np.array([len(setup.source.boxes[row]) > 0 for row in rows])
+    empty = rng.permutation(rows[~shows])[: max(1, shows.sum())]
+    return rng.permutation(np.concatenate([rows[shows], empty]))
 
 
 def _scene_size(setup: Setup, rng: np.random.Generator) -> tuple[int, int]:
@@ -279,30 +323,44 @@ def _scene_size(setup: Setup, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _plain(setup: Setup, rows: Rows) -> Iterator[Tensor]:
-    """The images as they are, normalised."""
+    """Pictures as they are, normalised."""
     normalise = Normalise(setup.preprocess).to(setup.device)
     for start in range(0, len(rows), _CHUNK):
         pixels = torch.from_numpy(setup.source.pixels[rows[start : start + _CHUNK]])
         yield normalise(pixels.to(setup.device)).contiguous(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
-def locate(setup: Setup, model: Detector, rows: Rows) -> list[Boxes]:
-    """What the model finds on some images, in pixels of the originals."""
-    model.eval()
-    found, detection = [], Detection(agree=AGREE)
-    with repeatable(setup.device):
-        for start, images in zip(range(0, len(rows), _CHUNK), _plain(setup, rows), strict=True):
-            boxes, scores = (answer.cpu().numpy() for answer in model.raw(images))
-            for row, one, score in zip(rows[start : start + _CHUNK], boxes, scores, strict=True):
-                found.append(decode(one, score, detection, setup.geometries[row], setup.sizes[row]))
-    return found
+class _Network:
+    """A detector in training, as the runtime runs networks."""
+
+    name, inputs, outputs = "detector", ["images"], ["boxes", "scores"]
+
+    def __init__(self, setup: Setup, model: Detector) -> None:
+        self._model, self._device = model.eval(), setup.device
+        self._normalise = Normalise(setup.preprocess).to(setup.device)
+
+    @torch.no_grad()
+    def run(
+        self, feeds: Mapping[str, NDArray[np.generic]], _outputs: Sequence[str] | None = None
+    ) -> list[NDArray[np.float32]]:
+        images = self._normalise(torch.from_numpy(feeds["images"]).to(self._device))
+        with repeatable(self._device):
+            answers = self._model.raw(images.contiguous(memory_format=torch.channels_last))
+        return [answer.cpu().numpy() for answer in answers]
+
+
+def locate(setup: Setup, model: Detector, rows: Rows, detection: Detection | None = None) -> Iterator[Boxes]:
+    """What the model finds on some images, in pixels of the originals, as the runtime would; by default in one view."""
+    records, classes = setup.task.manifest.records, setup.task.manifest.classes
+    network, tile = _Network(setup, model), setup.config.tile or None
+    locator = Locator(network, setup.preprocess, detection or _detection(), len(classes), tile)
+    return (locator.locate(read_image(records[row].path)) for row in rows)
 
 
 def _identity(setup: Setup, rows: Rows) -> str:
     """A digest of the data and the options that decide one detector: another one is another training."""
     options = asdict(setup.config)
-    del options["held_out_folds"], options["final"]
+    del options["held_out_folds"], options["final"], options["views"]
     boxes = [[b.xyxy.tolist(), b.class_id.tolist()] for b in setup.source.boxes]
     if setup.start:
         options["start"] = sorted(setup.start.card.sha256.items())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Preprocess
+from millscale.imaging.tiling import framed, windows_of
 from millscale.learn.recipe import Progress
 
 Pixels = NDArray[np.uint8]
@@ -34,7 +35,9 @@ def batch_preprocess(manifest: Manifest, size: int) -> Preprocess:
     return Preprocess("resize", scaled.pop()) if len(scaled) == 1 else Preprocess("letterbox", (size, size))
 
 
-def prepared_pixels(manifest: Manifest, preprocess: Preprocess, folder: Path, progress: Progress) -> Pixels:
+def prepared_pixels(
+    manifest: Manifest, preprocess: Preprocess, folder: Path, progress: Progress, tile: int = 0
+) -> Pixels:
     """Every image as the network sees it, in a file of ``folder``; a whole file found there is used again.
 
     Args:
@@ -42,29 +45,38 @@ def prepared_pixels(manifest: Manifest, preprocess: Preprocess, folder: Path, pr
         preprocess: brings all of them to one size.
         folder: made where missing.
         progress: called with (what, done, total).
+        tile: pixels of the original along the side of the windows that stand for each image, one after the other; 0
+            takes images whole.
 
     Raises:
         DataError: an image cannot be decoded.
     """
-    key = hashlib.sha256(f"{manifest.fingerprint}{preprocess.to_json()}".encode()).hexdigest()[:16]
+    what = f"{manifest.fingerprint}{preprocess.to_json()}{tile or ''}"
+    key = hashlib.sha256(what.encode()).hexdigest()[:16]
     path = folder / f"pixels-{key}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        _write(manifest, preprocess, partial, progress)
+        _write(manifest, preprocess, partial, progress, tile)
         partial.replace(path)
     pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     return pixels
 
 
-def _write(manifest: Manifest, preprocess: Preprocess, path: Path, progress: Progress) -> None:
+def _write(manifest: Manifest, preprocess: Preprocess, path: Path, progress: Progress, tile: int) -> None:
     assert preprocess.size is not None  # noqa: S101 - batch_preprocess gives one
-    n = len(manifest)
-    pixels = open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, *preprocess.size, 3))
-    for row, record in enumerate(manifest.records):
-        pixels[row], _ = preprocess.apply(read_image(record.path))
-        if row % 64 == 63 or row + 1 == n:
-            progress("images", row + 1, n)
+    sizes = [read_size(record.path)[::-1] for record in manifest.records]
+    windows = [windows_of(size, tile) if tile else [] for size in sizes]
+    count = sum(max(1, len(each)) for each in windows)
+    pixels = open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *preprocess.size, 3))
+    row = 0
+    for done, (record, each) in enumerate(zip(manifest.records, windows, strict=True), 1):
+        image = read_image(record.path)
+        for picture in (framed(image, window, tile) for window in each) if tile else (image,):
+            pixels[row], _ = preprocess.apply(picture)
+            row += 1
+        if done % 64 == 0 or done == len(manifest):
+            progress("images", done, len(manifest))
     pixels.flush()
 
 

@@ -73,6 +73,21 @@ class _Picture:
     weights: NDArray[np.float32]
 
 
+def seen_in(boxes: Boxes, size: tuple[int, int]) -> Boxes:
+    """What a picture of (height, width) ``size`` shows of boxes, some of which it cuts.
+
+    A part is a defect of its own if it is a fair share of the box, or runs through half of the picture, as a piece of a
+    long scratch does; less is to be ignored, and so is a sliver beside the border.
+    """
+    xyxy = clipped(boxes.xyxy, size)
+    seen, drawn = (corners[:, 2:] - corners[:, :2] for corners in (xyxy, boxes.xyxy))
+    shown = (seen > 0).all(1)
+    fair = (area(xyxy) >= LEAST_SHARE * area(boxes.xyxy)) | (seen >= np.array(size[::-1]) / 2).any(1)
+    sliver = ((seen < _WHOLE * drawn) & (seen < LEAST_CUT_SIDE)).any(1)
+    ignored = np.asarray(boxes.difficult) | ~fair | sliver
+    return Boxes(xyxy[shown], boxes.class_id[shown], difficult=ignored[shown])
+
+
 def scenes(
     source: Source, rows: NDArray[np.int64], size: tuple[int, int], config: SceneConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Targets]:

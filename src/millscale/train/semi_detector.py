@@ -10,6 +10,7 @@ import torch
 
 from millscale.core.errors import DataError
 from millscale.core.types import Boxes
+from millscale.imaging.decode import read_size
 from millscale.imaging.preprocess import Geometry
 from millscale.learn.recipe import Task, TrainedDetector
 from millscale.metrics.detection_ap import average_precision
@@ -53,7 +54,7 @@ def _learn(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[st
     config, folds = setup.config, setup.task.folds
     assert isinstance(config, SemiDetectorConfig)  # noqa: S101 - train_semi_detector gives one
     rows = setup.task.training_rows(fold)
-    annotated, bare = rows[folds[rows] >= 0], rows[folds[rows] < 0]
+    annotated, bare = setup.pictures(rows[folds[rows] >= 0]), setup.pictures(rows[folds[rows] < 0])
     # The teacher does not depend on the options of its students, nor need it be trained anew when they change.
     own = DetectorConfig(**{option.name: getattr(config, option.name) for option in fields(DetectorConfig)})
     names = [f"{name} teacher {number}".removesuffix(" 0") for number in range(config.teachers)]
@@ -86,7 +87,7 @@ def _with_pseudo_boxes(
     """The images with boxes also for those without annotation, and how many of which class at which limit."""
     config, classes = setup.config, setup.task.manifest.classes
     assert isinstance(config, SemiDetectorConfig)  # noqa: S101 - train_semi_detector gives one
-    found = found_in_views(setup, teachers, bare, config.views, name)
+    found = found_in_views(setup, teachers, bare, config.teacher_views, name)
     boxes = list(setup.source.boxes)
     limits = firm_limits(found, [boxes[row] for row in annotated], len(classes), config.share, config.firm)
     for row, one in zip(bare, found, strict=True):
@@ -132,7 +133,7 @@ def _map50(setup: Setup, model: Detector, rows: Rows) -> float:
     table = DetectionTable(
         ids=tuple(record.id for record in records),
         paths=tuple(record.path for record in records),
-        sizes=tuple(setup.sizes[row] for row in rows),
+        sizes=tuple(read_size(record.path)[::-1] for record in records),
         classes=setup.task.manifest.classes,
         truth=tuple(record.boxes for record in records if record.boxes is not None),
         found=tuple(locate(setup, model, rows)),

@@ -75,7 +75,7 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
     ("words", "code", "message"),
     [
         ([], 2, ""),
-        (["DETECTOR"], 2, "two bundles or more to join, or one with --views or --data, found 1"),
+        (["DETECTOR"], 2, "two bundles or more to join, or one with --views, --tile or --data, found 1"),
         (["DETECTOR", "/nowhere/a.millscale"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file"),
         (["DETECTOR", "BROKEN"], 4, "broken.millscale: expected a .millscale file written by `millscale train`"),
         (["CLASSIFIER", "CLASSIFIER"], 4, "expected at most one classifier"),
@@ -88,6 +88,8 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
         (["DETECTOR", "DETECTOR", "--weights", "nan,1"], 2, "--weights: expected numbers such as 1,2,1, found 'nan,1'"),
         (["DETECTOR", "DETECTOR", "--weights", "1,inf"], 2, "--weights: expected numbers such as 1,2,1, found '1,inf'"),
         (["DETECTOR", "DETECTOR", "--views", "3"], 2, "--views: expected one of 1, 2, 4, 8, found 3"),
+        (["DETECTOR", "--tile", "32"], 2, "tile: expected 0, for whole images, or 64 and more, found 32"),
+        (["CLASSIFIER", "--tile", "64"], 2, "views, tile, data: expected a detector, found none"),
     ],
 )  # fmt: skip
 def test_a_wrong_call_has_its_message_and_code_and_writes_nothing(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millscale.imaging.tiling import STEP, Tiling
+from millscale.core.errors import UsageError
+from millscale.imaging.tiling import STEP, Tiling, check_tile, framed, windows_of
 
 sides = st.integers(1, 3000)
 tilings = st.builds(Tiling, st.integers(64, 2000), st.integers(4, 40).map(lambda n: n * STEP))
@@ -66,3 +67,34 @@ def test_a_window_is_the_part_of_the_resized_picture(shape: tuple[int, ...]) -> 
         expected = expected if expected.ndim == 3 else np.repeat(expected[..., None], 3, 2)
         # Only at the edge of a window is less known than in the whole picture.
         np.testing.assert_allclose(cut[4:-4, 4:-4].astype(int), expected[4:-4, 4:-4].astype(int), atol=2)
+
+
+@given(sides, sides, st.integers(64, 2000))
+@settings(max_examples=100, deadline=None)
+def test_windows_of_the_original_cover_it_and_share_a_quarter(height: int, width: int, side: int) -> None:
+    windows = windows_of((height, width), side)
+    for axis, length in ((0, width), (1, height)):
+        spans = sorted({(window[axis], window[axis + 2]) for window in windows})
+        assert (spans[0][0], spans[-1][1]) == (0, length)
+        assert all(end - start == min(side, length) for start, end in spans)
+        assert min((before[1] - after[0] for before, after in pairwise(spans)), default=side) >= side // 4 - 1
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_a_frame_is_the_window_and_grey_beyond_the_picture(colours: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (50, 90, *colours)).astype(np.uint8)
+    np.testing.assert_array_equal(framed(image, (26, 0, 66, 40), 40), image[:40, 26:66])
+    whole = framed(image, (0, 0, 64, 50), 64)
+    assert whole.shape == (64, 64, *colours)
+    np.testing.assert_array_equal(whole[:50], image[:, :64])
+    assert (whole[50:] == 114).all()
+
+
+@pytest.mark.parametrize(
+    ("tile", "size", "message"), [(63, 64, "tile: expected 0"), (64, 257, "size: expected at most 4")]
+)
+def test_windows_that_are_too_small_are_refused(tile: int, size: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_tile(tile, size)
+    check_tile(0, 4096)
+    check_tile(64, 256)

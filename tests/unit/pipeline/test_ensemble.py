@@ -6,9 +6,11 @@ import pytest
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.pipeline.ensemble import ensemble
+from millscale.pipeline.ensemble import _in_windows, ensemble
 from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, content_keys, make_bundle, open_bundle
+from millscale.runtime.card import Part
+from millscale.runtime.inspector import Inspector
 
 
 @pytest.fixture
@@ -85,7 +87,42 @@ def test_a_member_that_keeps_nothing_of_what_it_learned_from_is_refused(bundles,
         ensemble([knowing("detector"), bundles.one_eyed], "made", images=images)
 
 
+@pytest.mark.parametrize(("name", "limits"), [("detector", ["noise"]), ("both", ["aspect", "noise", "size"])])
+def test_windows_reach_the_detectors_and_lift_limits_of_size_unless_the_whole_is_classified(bundles, name, limits):
+    bundle = open_bundle(getattr(bundles, name))
+    card = bundle.card.model_dump(exclude={"sha256"})
+    card["quality"] = {"size": (30.0, 60.0), "aspect": (0.5, 2.0), "noise": (0.0, 1.0)}
+    path = make_bundle(card, bundle.members).save(getattr(bundles, name).with_name(f"{name}-limits.millscale"))
+    made = ensemble([path], "made", tile=64)
+    assert [part.tile for part in made.card.parts] == [None, 64][-len(made.card.parts) :]
+    assert sorted(made.card.quality) == limits
+    assert ensemble([made.save(path.with_name("made.millscale"))], "again", tile=0).card.detectors[0].tile is None
+    assert sorted(ensemble([path], "other", views=2).card.quality) == ["aspect", "noise", "size"]
+
+
+def test_a_picture_larger_than_any_it_learned_from_is_inspected_in_windows(bundles):
+    """Windows of 64 pixels that begin every 45 or so, each seen as 40."""
+    image = np.zeros((64, 400, 3), np.uint8)
+    image[16:32, 272:288, 0] = 255
+    made = ensemble([bundles.detector], "made", tile=64)
+    boxes = Inspector(made).inspect(image).boxes
+    assert np.abs(boxes.xyxy[0] - [272, 16, 288, 32]).max() <= 16
+    assert boxes.score[0] > 0.5
+    assert open_bundle(made.save(bundles.detector.with_name("windows.millscale"))).card == made.card
+
+
+def test_windows_want_a_square_detector(bundles):
+    bundle = open_bundle(bundles.detector)
+    card = bundle.card.model_dump(exclude={"sha256"})
+    card["parts"][0]["preprocess"]["size"] = [40, 80]
+    part = Part.model_validate(card["parts"][0])
+    with pytest.raises(UsageError, match="detectors of square images, found one of 80 x 40"):
+        _in_windows(part, 64)
+    with pytest.raises(ValueError, match="square size"):
+        Part.model_validate(card["parts"][0] | {"tile": 64})
+
+
 @pytest.mark.parametrize("views", [None, 8])
 def test_views_and_thresholds_want_a_detector(bundles, images, views):
-    with pytest.raises(UsageError, match="views, data: expected a detector, found none"):
+    with pytest.raises(UsageError, match="views, tile, data: expected a detector, found none"):
         ensemble([bundles.classifier], "made", views=views, images=None if views else images)

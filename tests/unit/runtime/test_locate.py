@@ -16,12 +16,12 @@ from millscale.runtime.network import open_network
 
 @pytest.fixture
 def locator(grid, bundles):
-    """``locator(bundle, graph, classes, **detection)``: of a bundle's detector, or of another graph."""
+    """``locator(bundle, graph, classes, tile, **detection)``: of a bundle's detector, or of another graph."""
 
-    def make(bundle="detector", graph=None, classes=3, **detection):
+    def make(bundle="detector", graph=None, classes=3, tile=None, **detection):
         part = Part.model_validate(grid.card()["parts"][0])
         assert part.detection is not None
-        part = part.model_copy(update={"detection": part.detection.model_copy(update=detection)})
+        part = part.model_copy(update={"detection": part.detection.model_copy(update=detection), "tile": tile})
         data = graph or open_bundle(getattr(bundles, bundle)).members[part.file]
         return locator_of(part, open_network(data, part.file), classes)
 
@@ -77,6 +77,23 @@ def test_what_only_some_views_show_counts_by_their_share(grid, locator, views, f
     """The one-eyed model sees the top left corner: upside down the bottom left, and so on."""
     image = decode_image(grid.picture({(x, y): (255, 0, 0) for x in (0, 3) for y in (0, 3)}))
     assert sorted(told(locator("one_eyed", views=views).locate(image))) == sorted(found)
+
+
+@pytest.mark.parametrize("views", [1, 8])
+@pytest.mark.parametrize("size", [(40, 130), (100, 100), (30, 70)])
+def test_in_windows_cells_are_found_at_their_place_and_size(locator, size, views):
+    """Windows of 40 pixels begin every 30 here, at multiples of 10, so that cells are whole wherever they are seen."""
+    image = np.zeros((*size, 3), np.uint8)
+    image[10:20, 30:40, 0], image[20:30, 60:70, 1] = 255, 204
+    expected = [(0, 1.0, [30, 10, 40, 20]), (1, 0.8, [60, 20, 70, 30])]
+    assert told(locator(tile=40, views=views).locate(image)) == expected
+
+
+def test_without_windows_a_large_image_shows_less(locator):
+    image = np.zeros((40, 400, 3), np.uint8)
+    image[10:20, 30:40, 0] = 255
+    assert told(locator(tile=40).locate(image)) == [(0, 1.0, [30, 10, 40, 20])]
+    assert told(locator().locate(image))[0][1] < 0.2
 
 
 @pytest.mark.parametrize(("agree", "count"), [(None, 1), (0.59, 1), (0.61, 2)])

@@ -20,7 +20,7 @@ from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
 from millscale.runtime.detect import decode  # noqa: E402
 from millscale.train.config import DetectorConfig  # noqa: E402
 from millscale.train.detection import Detector  # noqa: E402
-from millscale.train.detector import _set_up, annotators_shift, train_detector  # noqa: E402
+from millscale.train.detector import _passed, _set_up, annotators_shift, train_detector  # noqa: E402
 
 CONFIG = DetectorConfig(size=64, epochs=2, batch=4, start="random", final="reuse")
 
@@ -101,7 +101,12 @@ def test_it_learns_where_bright_squares_are(manifest, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"size": 50}, "multiple of 32"), ({"detector": "yolo_m"}, "yolo_n"), ({"device": "cuda"}, "cuda|GPU")],
+    [
+        ({"size": 50}, "multiple of 32"),
+        ({"size": 0, "tile": 63}, "tile"),
+        ({"detector": "yolo_m"}, "yolo_n"),
+        ({"device": "cuda"}, "cuda|GPU"),
+    ],
 )
 def test_options_that_do_not_fit_are_refused(task, change, message):
     if change.get("device") == "cuda" and torch.cuda.is_available():
@@ -123,6 +128,80 @@ def test_images_of_other_proportions_are_letterboxed(manifest, tmp_path):
     trained = train_detector(task, replace(CONFIG, epochs=1))
     assert trained.preprocess == Preprocess("letterbox", (64, 64), (0.0,) * 3, (1 / 255,) * 3)
     assert all((boxes.xyxy[:, 3] <= 32).all() for boxes in (trained.reference[-1],))
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> Manifest:
+    """Twelve dark pictures of 64 x 200, each with one bright square of 24 that two windows of 64 may share."""
+    folder, rng, records = tmp_path_factory.mktemp("wide"), np.random.default_rng(0), []
+    for k in range(12):
+        pixels = rng.normal(60, 10, (64, 200))
+        left, top = 5 + 14 * k, 4 + 3 * k
+        pixels[top : top + 24, left : left + 24] += 150
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{k:02}.png")
+        box = Boxes([[left, top, left + 24, top + 24]], [0])
+        records.append(ImageRecord(f"{k:02}.png", folder / f"{k:02}.png", boxes=box, group=f"g{k}"))
+    return Manifest(tuple(records), ("square",), str(folder))
+
+
+def test_windows_are_learned_from_where_they_show_a_defect_or_nothing(wide, tmp_path):
+    setup = _set_up(Task(wide, np.arange(12) % 3, 0, tmp_path, silent), replace(CONFIG, tile=64))
+    assert (setup.preprocess.policy, setup.preprocess.size) == ("resize", (64, 64))
+    assert_array_equal(setup.home, np.repeat(np.arange(12), 4))  # windows from 0, 45, 91 and 136 on
+    assert_array_equal(setup.pictures(np.array([1, 3])), [4, 5, 6, 7, 12, 13, 14, 15])
+    first = [(boxes.xyxy.tolist(), boxes.difficult.tolist()) for boxes in setup.source.boxes[12:16]]
+    # The square of image 3 lies at 47 to 71: a good part of it in the first window, all of it in the second.
+    assert first == [([[47, 13, 64, 37]], [False]), ([[2, 13, 26, 37]], [False]), ([], []), ([], [])]
+    for pixels, boxes in zip(setup.source.pixels, setup.source.boxes, strict=True):
+        bright = np.zeros((64, 64), bool)
+        for left, top, right, bottom in boxes.xyxy.astype(int):
+            bright[top:bottom, left:right] = True
+        assert_array_equal(pixels[..., 0] > 130, bright)
+
+
+def test_an_epoch_shows_every_defect_and_no_more_that_shows_nothing(wide, tmp_path):
+    setup = _set_up(Task(wide, np.arange(12) % 3, 0, tmp_path, silent), replace(CONFIG, tile=64))
+    rows = setup.pictures(np.arange(12))
+    shows = np.array([len(boxes) > 0 for boxes in setup.source.boxes])
+    first, second = (_passed(setup, rows, np.random.default_rng(seed)) for seed in (0, 1))
+    for epoch in (first, second):
+        assert len(set(epoch)) == len(epoch)
+        assert set(np.flatnonzero(shows)) <= set(epoch)
+        assert (~shows[epoch]).sum() == min(shows.sum(), (~shows).sum())
+    assert set(first) != set(second)
+
+
+def test_in_windows_it_learns_where_squares_are_on_large_images(wide, tmp_path):
+    calm = {"mosaic": 0.0, "zoom": 0.0, "augment": 0.0}
+    config = replace(CONFIG, tile=64, epochs=30, batch=4, rate=3e-3, ema=0.9, **calm)
+    trained = train_detector(Task(wide, np.arange(12) % 3, 0, tmp_path, silent), config)
+    assert trained.tile == 64
+    for row in (0, 3, 6, 9):
+        best, truth = trained.boxes[row], wide.records[row].boxes
+        assert best.score[0] > 0.2
+        assert iou_matrix(best.xyxy[:1], truth.xyxy)[0, 0] > 0.5
+
+
+@pytest.mark.parametrize(("change", "told"), [({}, True), ({"tile": 64}, False), ({"size": 224}, False)])
+def test_boxes_that_are_too_small_for_the_size_are_told_of_before_the_work(wide, tmp_path, change, told):
+    lines: list[str] = []
+    task = Task(wide, np.arange(12) % 3, 0, tmp_path, lambda what, *_: lines.append(what))
+    _set_up(task, replace(CONFIG, **change))
+    hints = [line for line in lines if line.startswith("ahead")]
+    wanted = "ahead: at size=64, 100% of the boxes are less than 8 pixels wide or high; --set tile=64 would show them"
+    assert [line.startswith(wanted) for line in hints] == [True] * told
+
+
+def test_views_are_judged_and_kept_but_train_nothing_else(trained, manifest, tmp_path):
+    task = Task(manifest, np.arange(12) // 2 % 3, 7, tmp_path, silent)
+    seen = train_detector(task, replace(CONFIG, views=8))
+    assert (seen.graph == trained.graph, seen.detection.views, trained.detection.views) == (True, 8, 1)
+    assert any(
+        len(a) != len(b) or (a.xyxy != b.xyxy).any() for a, b in zip(seen.reference, trained.reference, strict=True)
+    )
+    checkpoints = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")}
+    train_detector(task, replace(CONFIG, views=2))  # the very checkpoints serve
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")} == checkpoints
 
 
 class Brightest(Detector):

@@ -3,7 +3,7 @@ import pytest
 
 from millscale.core.types import Boxes
 from millscale.train.detection import PADDING
-from millscale.train.scenes import SceneConfig, Source, scenes
+from millscale.train.scenes import SceneConfig, Source, scenes, seen_in
 
 SIDE = 48
 STILL = SceneConfig(mosaic=0.0, zoom=0.0, stretch=0.0)
@@ -123,3 +123,25 @@ def test_a_batch_of_images_without_boxes_has_padding_alone():
     _, targets = scenes(empty, np.arange(6), (SIDE, SIDE), STILL, np.random.default_rng(0))
     assert targets.boxes.shape == (6, 1, 4)
     assert (targets.classes == PADDING).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "shown", "ignored"),
+    [
+        ([10, 10, 40, 40], [10, 10, 40, 40], False),  # whole
+        ([10, 10, 13, 13], [10, 10, 13, 13], False),  # whole, however small
+        ([-20, 10, 20, 40], [0, 10, 20, 40], False),  # half of it
+        ([-60, 10, 12, 40], [0, 10, 12, 40], True),  # a sixth
+        ([-400, 50, 60, 54], [0, 50, 60, 54], False),  # a piece of a long scratch, through more than half
+        ([-400, 50, 40, 54], [0, 50, 40, 54], True),  # less of it
+        ([91, 10, 109, 40], [91, 10, 100, 40], True),  # half, but a sliver beside the border
+    ],
+)
+def test_a_part_of_a_box_is_a_defect_or_to_be_ignored(box, shown, ignored):
+    found = seen_in(Boxes([box, [120, 0, 130, 10]], [1, 0]), (100, 100))
+    assert found.xyxy.tolist() == [shown]
+    assert (found.class_id.tolist(), found.difficult.tolist()) == ([1], [ignored])
+
+
+def test_what_was_to_be_ignored_stays_so():
+    assert seen_in(Boxes([[10, 10, 40, 40]], [0], difficult=[True]), (100, 100)).difficult.all()

@@ -20,7 +20,7 @@ from millscale.train.detection import Detector  # noqa: E402
 from millscale.train.semi_detector import found_in_views, train_semi_detector  # noqa: E402
 
 CONFIG = SemiDetectorConfig(
-    size=64, epochs=2, student_epochs=1, batch=4, start="random", final="reuse", views=2, firm=0.0
+    size=64, epochs=2, student_epochs=1, batch=4, start="random", final="reuse", teacher_views=2, firm=0.0
 )
 FOLDS = np.array([0, 1, 2, -1] * 3)
 

@@ -88,7 +88,8 @@ def bundle_of(
     """
     thresholds = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
     detection = trained.detection.model_copy(update={"thresholds": thresholds})
-    part = Part(task="detect", file=GRAPH, preprocess=trained.preprocess.to_json(), detection=detection)
+    preprocess = trained.preprocess.to_json()
+    part = Part(task="detect", file=GRAPH, preprocess=preprocess, detection=detection, tile=trained.tile)
     golden = golden_picture()
     scores = golden_scores(trained.graph, part, decode_image(golden), len(task.manifest.classes))
     card = {

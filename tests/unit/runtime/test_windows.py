@@ -1,0 +1,109 @@
+"""Boxes of windows as boxes of the picture: 300 × 100 pixels in windows of 100, which share 33 or 34."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millscale.core.types import Boxes
+from millscale.imaging.tiling import windows_of
+from millscale.runtime.card import Detection
+from millscale.runtime.windows import united
+
+DETECTION = Detection(thresholds={})
+SIZE, SIDE = (100, 300), 100
+WINDOWS = windows_of(SIZE, SIDE)
+
+
+def parts_of(boxes, windows=WINDOWS, score=lambda box, window: 0.5):
+    """What each window shows of boxes ``(class, left, top, right, bottom)``, as a perfect detector finds it."""
+    found = []
+    for window in windows:
+        left, top, right, bottom = window
+        seen = [(k, max(a, left), max(b, top), min(c, right), min(d, bottom)) for k, a, b, c, d in boxes]
+        rows = [
+            (*one, score(box, window))
+            for one, box in zip(seen, boxes, strict=True)
+            if one[1] < one[3] and one[2] < one[4]
+        ]
+        rows.sort(key=lambda row: -row[5])
+        table = np.array(rows, np.float64).reshape(-1, 6)
+        found.append(Boxes(table[:, 1:5] - [left, top, left, top], table[:, 0], table[:, 5]))
+    return found
+
+
+def told(boxes):
+    return sorted((int(k), *map(int, box)) for k, box in zip(boxes.class_id, boxes.xyxy, strict=True))
+
+
+def test_the_windows_are_as_they_are_said_to_be():
+    assert WINDOWS == [(0, 0, 100, 100), (67, 0, 167, 100), (133, 0, 233, 100), (200, 0, 300, 100)]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 10, 10, 40, 30),  # in one window alone
+        (0, 70, 10, 95, 30),  # whole in two
+        (0, 50, 10, 90, 30),  # whole in one, cut in the next
+        (0, 50, 10, 120, 30),  # cut in two
+        (0, 5, 40, 295, 50),  # a scratch through all
+        (1, 0, 0, 300, 100),  # everything
+    ],
+)
+def test_a_defect_is_one_box_wherever_windows_cut_it(box):
+    assert told(united(parts_of([box]), WINDOWS, DETECTION)) == [box]
+
+
+def test_it_scores_as_where_it_is_seen_best():
+    best = {(0, 0, 100, 100): 0.3, (67, 0, 167, 100): 0.9}
+    found = united(parts_of([(0, 50, 10, 120, 30)], score=lambda _, window: best[window]), WINDOWS, DETECTION)
+    assert found.score.tolist() == pytest.approx([0.9])
+
+
+def test_what_lies_side_by_side_or_is_of_another_class_stays_apart():
+    boxes = [(0, 50, 10, 120, 30), (0, 50, 32, 120, 50), (1, 50, 10, 120, 30), (0, 125, 10, 180, 30)]
+    assert told(united(parts_of(boxes), WINDOWS, DETECTION)) == sorted(boxes)
+
+
+def test_windows_that_disagree_about_what_both_see_give_two_boxes():
+    found = [Boxes([[70, 10, 90, 20]], [0], [0.9]), Boxes([[3, 60, 23, 70]], [0], [0.8]), *[Boxes([], [], [])] * 2]
+    assert told(united(found, WINDOWS, DETECTION)) == [(0, 70, 10, 90, 20), (0, 70, 60, 90, 70)]
+
+
+def test_of_several_that_agree_the_strongest_are_one_and_the_rest_is_suppressed():
+    first = Boxes([[70, 10, 95, 30]], [0], [0.9])
+    second = Boxes([[3, 10, 28, 30], [4, 10, 28, 31]], [0, 0], [0.8, 0.7])
+    found = united([first, second, *[Boxes([], [], [])] * 2], WINDOWS, DETECTION)
+    assert told(found) == [(0, 70, 10, 95, 30)]
+
+
+def test_no_more_come_than_the_card_allows_and_none_beyond_the_picture():
+    boxes = [(0, 10 * k, 10, 10 * k + 8, 30) for k in range(30)]
+    few = united(parts_of(boxes), WINDOWS, Detection(thresholds={}, most=7))
+    assert len(few) == 7
+    narrow = windows_of((60, 80), SIDE)
+    assert told(united([Boxes([[50, 50, 99, 99], [85, 0, 99, 20]], [0, 0], [0.9, 0.8])], narrow, DETECTION)) == [
+        (0, 50, 50, 80, 60)
+    ]
+
+
+def test_nothing_found_is_nothing():
+    assert len(united([Boxes([], [], [])] * 4, WINDOWS, DETECTION)) == 0
+
+
+@st.composite
+def rectangles(draw):
+    """A picture's size and a box in it."""
+    height, width = draw(st.integers(20, 700)), draw(st.integers(20, 700))
+    left, top = draw(st.integers(0, width - 2)), draw(st.integers(0, height - 2))
+    return (height, width), (0, left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height)))
+
+
+@given(rectangles(), st.integers(64, 300), st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None)
+def test_any_defect_is_whole_again_whatever_the_windows_and_scores(picture, side, random):
+    size, box = picture
+    windows = windows_of(size, side)
+    found = united(parts_of([box], windows, lambda *_: random.uniform(0.1, 1)), windows, DETECTION)
+    assert told(found) == [box]
