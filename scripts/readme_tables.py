@@ -20,6 +20,7 @@ SHOWN = (
     "detection_leak",
     "detection_agreement",
     "detection_speed",
+    "detection_windows",
     "audit",
     "growth",
     "speed",

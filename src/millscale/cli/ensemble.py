@@ -30,7 +30,7 @@ def ensemble(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Join bundles of the same classes: detectors, whose boxes are fused, or a classifier and a detector.
+    """Join bundles: detectors of the same classes, whose boxes are fused, or a classifier and detectors beside it.
 
     With --views, --tile or --data one bundle is enough: it gets these views or windows, and thresholds that suit them.
     """

@@ -16,7 +16,7 @@ from millscale.pipeline.tasks.detect import measured, on_card
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle, open_bundle
 from millscale.runtime.card import Fusion, Part, Views
 from millscale.runtime.fusion import AGREE
-from millscale.runtime.join import join
+from millscale.runtime.join import join, lead_of
 
 
 def ensemble(
@@ -62,6 +62,7 @@ def ensemble(
             "Name them one after the other."
         )
     bundles = [_seeing(open_bundle(path), views, tile) for path in paths]
+    lead_of(bundles)  # tells before anything is measured what does not go together
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
     if not detectors and changed:
         raise UsageError("views, tile, data: expected a detector, found none. Leave them out.")

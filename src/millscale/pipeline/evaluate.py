@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
-from millscale.core.types import Prediction, Problem
+from millscale.core.types import Boxes, Prediction, Problem
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_sound
 from millscale.imaging.decode import read_size
@@ -31,7 +31,7 @@ from millscale.report.html import write_report
 from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
 from millscale.runtime.anomaly import read_normal
 from millscale.runtime.bundle import Bundle, open_bundle, recognised
-from millscale.runtime.card import Costs, Views
+from millscale.runtime.card import Card, Costs, Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
 
@@ -135,7 +135,7 @@ def evaluate(
         known = [record.id for record in manifest.records if record.label in inspector.card.classes]
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
     if name != "anomaly":
-        _check_labels(manifest, inspector.card.classes)
+        _check_labels(manifest, inspector.card.located if name == "detect" else inspector.card.classes)
     maps = _Maps(bundling.good_classes(manifest, good_classes)) if name == "anomaly" else None
     cost = inspector.card.costs.model_copy(update=dict(costs)) if costs else None
     found = _inspect(inspector, manifest.records, progress, maps, cost if name == "classify" else None)
@@ -145,7 +145,7 @@ def evaluate(
     rates: dict[str, Any] = {}
     cheapest = None
     if name == "detect":
-        table = _boxes_table(manifest.with_classes(inspector.card.classes), found)
+        table = _boxes_table(manifest, inspector.card, found)
         metrics = table.evaluate(thresholds=inspector.card.thresholds)
     elif maps is not None:
         table = _scores_table(manifest, maps, found)
@@ -283,7 +283,10 @@ def _scores_table(manifest: Manifest, maps: _Maps, found: list[Inspection]) -> A
     )
 
 
-def _boxes_table(manifest: Manifest, found: list[Inspection]) -> DetectionTable:
+def _boxes_table(manifest: Manifest, card: Card, found: list[Inspection]) -> DetectionTable:
+    """Of the classes that are located: a classifier beside the detector may know more."""
+    manifest = manifest.with_classes(card.located)
+    place = np.array([card.located.index(name) if name in card.located else -1 for name in card.classes])
     sizes = [read_size(record.path) for record in manifest.records]
     boxes = [entry.prediction.boxes for entry in found if entry.prediction]
     return DetectionTable(
@@ -292,7 +295,7 @@ def _boxes_table(manifest: Manifest, found: list[Inspection]) -> DetectionTable:
         sizes=tuple((height, width) for width, height in sizes),
         classes=manifest.classes,
         truth=tuple(record.boxes for record in manifest.records if record.boxes is not None),
-        found=tuple(one for one in boxes if one is not None),
+        found=tuple(Boxes(one.xyxy, place[one.class_id], one.score) for one in boxes if one is not None),
         groups=tuple(record.group for record in manifest.records),
     )
 

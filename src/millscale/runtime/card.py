@@ -72,6 +72,7 @@ class Part(_Strict):
     """One network of the bundle and its task.
 
     Attributes:
+        classes: of a detector, what it tells apart, where that is not all of the card's classes in their order.
         preprocess: of a detector or an anomaly scorer, which have their own; a classifier takes the card's.
         detection: of a detector.
         alarms: of an anomaly scorer.
@@ -81,6 +82,7 @@ class Part(_Strict):
 
     task: Task
     file: MemberName
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     preprocess: dict[str, Any] | None = None
     detection: Detection | None = None
     alarms: Alarms | None = None
@@ -98,6 +100,8 @@ class Part(_Strict):
         wanted = own.get(self.task, set())
         if found != wanted:
             raise ValueError(f"expected {_listed(wanted)} with task '{self.task}', found {_listed(found)}")
+        if self.classes is not None and self.detection is None:
+            raise ValueError(f"expected classes of its own only of a detector, found some with task '{self.task}'")
         if self.tile is not None:
             size = (self.preprocess or {}).get("size")
             if size is None or size[0] != size[1] or size[0] > MOST_ENLARGED * self.tile:
@@ -241,6 +245,16 @@ class Card(_Strict):
         """The parts that locate."""
         return tuple(part for part in self.parts if part.task == "detect")
 
+    def told_by(self, detector: Part) -> tuple[str, ...]:
+        """The classes of a detector, in the order of its scores."""
+        return self.classes if detector.classes is None else detector.classes
+
+    @property
+    def located(self) -> tuple[str, ...]:
+        """The classes that detectors locate, in the card's order; none without a detector."""
+        own = set(self.told_by(self.detectors[0])) if self.detectors else set()
+        return tuple(name for name in self.classes if name in own)
+
     @property
     def scorer(self) -> Part | None:
         """The part that scores anomalies, if any."""
@@ -275,8 +289,12 @@ class Card(_Strict):
             raise ValueError("expected every class once")
         if not set(self.good_classes) <= set(self.classes):
             raise ValueError(f"expected good classes among {self.classes}, found {self.good_classes}")
-        if self.detectors and set(self.thresholds) != set(self.classes):
-            raise ValueError(f"expected a threshold for each of {self.classes}, found {sorted(self.thresholds)}")
+        for part in self.detectors:
+            own = self.told_by(part)
+            if len(set(own)) != len(own) or set(own) != set(self.located) or not set(own) <= set(self.classes):
+                raise ValueError(f"expected detectors of the same classes, all among {self.classes}, found {own}")
+        if set(self.thresholds) != set(self.located):
+            raise ValueError(f"expected a threshold for each of {self.located}, found {sorted(self.thresholds)}")
         if set(self.golden.scores) != {part.file for part in self.detectors}:
             raise ValueError(f"expected golden scores of every detector, found those of {sorted(self.golden.scores)}")
         return self

@@ -130,9 +130,9 @@ def counting(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, floa
     Args:
         boxes: ``class_id`` indexes ``classes``.
         classes: C names.
-        thresholds: class name → score.
+        thresholds: class name → score; without one, no box counts.
     """
-    least = np.array([thresholds[name] for name in classes])
+    least = np.array([thresholds.get(name, np.inf) for name in classes])
     score = _scores(boxes)
     # As float32, as scores are: else .3 as a score would miss .3 as a threshold.
     rows = score >= least.astype(np.float32)[boxes.class_id]

@@ -100,7 +100,8 @@ class Inspector:
                 self._scorer = Scorer(network, Preprocess.from_json(part.preprocess or {}), part.tile)
             else:
                 seeing = part if views is None else part.with_detection(views=views)
-                self._locators[part.file] = locator_of(seeing, network, len(card.classes))
+                classes = [card.classes.index(name) for name in card.told_by(part)]
+                self._locators[part.file] = locator_of(seeing, network, classes)
         self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
         self._good = tuple(name in card.good_classes for name in card.classes)
 

@@ -26,25 +26,27 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
     training images of all.
 
     Args:
-        bundles: of the same classes, in the same order; at most one of them classifies.
+        bundles: at most one of them classifies; all detectors locate the same classes, which a classifier knows too.
         described: fields of the card that say what the whole is and how good: name, protocol, metrics, dataset,
             provenance, licence_notes. What is left out is as in the bundle that classifies, or the first.
         fusion: how boxes are fused; needed exactly where there are several detectors.
 
     Raises:
-        UsageError: no bundle, bundles of other classes, or an anomaly scorer.
+        UsageError: no bundle, classes that do not go together, or an anomaly scorer.
         ModelError: parts that do not go together, such as two classifiers.
     """
-    _check_joinable(bundles)
-    lead = next((bundle for bundle in bundles if bundle.card.classifier), bundles[0])
+    lead = lead_of(bundles)
     sources = [(bundle, part) for bundle in bundles for part in bundle.card.parts]
     names = _names(sources)
-    parts = [part.model_copy(update={"file": name}) for (_, part), name in zip(sources, names, strict=True)]
+    parts = [
+        part.model_copy(update={"file": name, "classes": _own(bundle, part, lead)})
+        for (bundle, part), name in zip(sources, names, strict=True)
+    ]
     members = {name: bundle.members[part.file] for (bundle, part), name in zip(sources, names, strict=True)}
     golden = lead.card.golden
     picture = decode_image(lead.members[golden.file])
     scores = {
-        name: golden_scores(members[name], part, picture, len(lead.card.classes))
+        name: golden_scores(members[name], part, picture, len(part.classes or lead.card.classes))
         for name, part in zip(names, parts, strict=True)
         if part.task == "detect"
     }
@@ -61,15 +63,32 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
     return make_bundle(card, members | _seen(bundles))
 
 
-def _check_joinable(bundles: Sequence[Bundle]) -> None:
+def lead_of(bundles: Sequence[Bundle]) -> Bundle:
+    """The bundle that says what the whole of several is about: the one that classifies, or the first.
+
+    Raises:
+        UsageError: they do not go together.
+    """
     if any(bundle.card.scorer for bundle in bundles):
         raise UsageError(
             "Join: expected classifiers and detectors, found an anomaly scorer, which decides alone. Leave it out."
         )
-    classes = {bundle.card.classes for bundle in bundles}
-    if len(classes) != 1:
-        found = "; ".join(f"{bundle.card.name}: {', '.join(bundle.card.classes)}" for bundle in bundles) or "no bundle"
-        raise UsageError(f"Join: expected bundles of the same classes in the same order, found {found}.")
+    if not bundles:
+        raise UsageError("Join: expected bundles, found none. Name some.")
+    lead = next((bundle for bundle in bundles if bundle.card.classifier), bundles[0])
+    located = {frozenset(bundle.card.located) for bundle in bundles if bundle.card.detectors}
+    if len(located) > 1 or not set().union(*located) <= set(lead.card.classes):
+        found = "; ".join(f"{bundle.card.name}: {', '.join(bundle.card.classes)}" for bundle in bundles)
+        raise UsageError(
+            f"Join: expected detectors of the same classes, which a classifier beside them knows too, found {found}."
+        )
+    return lead
+
+
+def _own(bundle: Bundle, part: Part, lead: Bundle) -> tuple[str, ...] | None:
+    """The classes of a detector, where they are not the card's."""
+    own = bundle.card.told_by(part)
+    return None if part.detection is None or own == lead.card.classes else own
 
 
 def _names(sources: Sequence[Source]) -> list[str]:

@@ -30,7 +30,7 @@ class Locator:
             and ``scores (n, A, C)`` in [0, 1].
         preprocess: brings an image to the network's input.
         detection: how its raw boxes become its answer.
-        classes: C.
+        classes: C indices, what ``class_id`` of its boxes holds for each score.
         tile: pixels of the original along the side of the windows that an image is cut into; None takes images whole.
 
     Raises:
@@ -38,15 +38,20 @@ class Locator:
     """
 
     def __init__(
-        self, network: Network, preprocess: Preprocess, detection: Detection, classes: int, tile: int | None = None
+        self,
+        network: Network,
+        preprocess: Preprocess,
+        detection: Detection,
+        classes: Sequence[int],
+        tile: int | None = None,
     ) -> None:
         if network.inputs != ["images"] or not {"boxes", "scores"} <= set(network.outputs):
             raise ModelError(
                 f"{network.name}: expected input images and outputs boxes and scores, found {network.inputs} and "
                 f"{network.outputs}. Train the bundle anew."
             )
-        self._network, self._preprocess, self._detection, self._classes = network, preprocess, detection, classes
-        self._tile = tile
+        self._network, self._preprocess, self._detection, self._tile = network, preprocess, detection, tile
+        self._classes = np.array(classes, np.int64)
 
     def locate(self, image: Image) -> Boxes:
         """The boxes of an image ``(H, W, 3)`` or ``(H, W)``, of its views fused and its windows united.
@@ -61,7 +66,8 @@ class Locator:
             windows = windows_of(size, self._tile)
             parts = [self._look(framed(image, window, self._tile)) for window in windows]
             found = united(parts, windows, self._detection)
-        return shifted(found, self._detection.shift, size)
+        placed = shifted(found, self._detection.shift, size)
+        return Boxes(placed.xyxy, self._classes[placed.class_id], placed.score)
 
     def top_scores(self, image: Image) -> NDArray[np.float32]:
         """The highest raw scores, falling: what a card remembers of its golden image.
@@ -87,9 +93,9 @@ class Locator:
     def _raw(self, image: Image) -> Raw:
         tensor, geometry = self._preprocess.apply(image)
         boxes, scores = self._network.run({"images": tensor[None]}, ["boxes", "scores"])
-        if boxes.shape[:1] != (1,) or scores.ndim != 3 or scores.shape[::2] != (1, self._classes):
+        if boxes.shape[:1] != (1,) or scores.ndim != 3 or scores.shape[::2] != (1, len(self._classes)):
             raise ModelError(
-                f"{self._network.name}: expected boxes (1, A, 4) and scores (1, A, {self._classes}), found "
+                f"{self._network.name}: expected boxes (1, A, 4) and scores (1, A, {len(self._classes)}), found "
                 f"{boxes.shape} and {scores.shape}. Train the bundle anew."
             )
         return boxes[0], scores[0], geometry
@@ -112,11 +118,11 @@ def golden_scores(graph: bytes, part: Part, picture: Image, classes: int) -> lis
     Raises:
         ModelError: the network cannot be run, or is no detector of so many classes.
     """
-    locator = locator_of(part, open_network(graph, part.file), classes)
+    locator = locator_of(part, open_network(graph, part.file), range(classes))
     return [float(score) for score in locator.top_scores(picture)]
 
 
-def locator_of(part: Part, network: Network, classes: int) -> Locator:
-    """The detector that a part of a card describes."""
+def locator_of(part: Part, network: Network, classes: Sequence[int]) -> Locator:
+    """The detector that a part of a card describes, whose boxes are of ``classes``."""
     preprocess = Preprocess.from_json(part.preprocess or {})
     return Locator(network, preprocess, part.detection or Detection(), classes, part.tile)

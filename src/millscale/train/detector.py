@@ -353,7 +353,7 @@ def locate(setup: Setup, model: Detector, rows: Rows, detection: Detection | Non
     """What the model finds on some images, in pixels of the originals, as the runtime would; by default in one view."""
     records, classes = setup.task.manifest.records, setup.task.manifest.classes
     network, tile = _Network(setup, model), setup.config.tile or None
-    locator = Locator(network, setup.preprocess, detection or _detection(), len(classes), tile)
+    locator = Locator(network, setup.preprocess, detection or _detection(), range(len(classes)), tile)
     return (locator.locate(read_image(records[row].path)) for row in rows)
 
 

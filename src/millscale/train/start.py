@@ -84,7 +84,7 @@ def start_from(
     (part,) = bundle.card.detectors
     own, spec = network.state_dict(), detector_spec(name)
     wanted = dict(own)
-    if tuple(classes) != bundle.card.classes:
+    if tuple(classes) != bundle.card.told_by(part):
         other = build_detector(spec, len(classes) + 1, size, 0, pretrained=False).state_dict()
         wanted = {name: tensor for name, tensor in own.items() if tensor.shape == other[name].shape}
     with torch.random.fork_rng(devices=[]):

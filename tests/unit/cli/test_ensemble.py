@@ -1,8 +1,21 @@
 import json
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from millscale.runtime.bundle import make_bundle, open_bundle
+from millscale.runtime.inspector import Inspector
+
+COLOURS = ("red", "green", "mauve")
+
+
+def detecting(grid, classes):
+    """The grid detector's part, for its three scores called otherwise."""
+    part = grid.card()["parts"][0]
+    part["detection"] = {"thresholds": dict.fromkeys(classes, 0.5)}
+    return part
 
 
 @pytest.fixture
@@ -60,6 +73,58 @@ def test_a_classifier_decides_and_a_detector_locates(millscale, bundles, image, 
     ]
 
 
+def test_detectors_whose_classes_stand_in_another_order_are_fused_by_name(millscale, bundles, grid, image, tmp_path):
+    """The other calls red what is blue, and blue what is red."""
+    order = ("blue", "green", "red")
+    other = make_bundle(grid.card(name="other", classes=order, parts=[detecting(grid, order)]), grid.members)
+    other.save(tmp_path / "other.millscale")
+    out = tmp_path / "joined.millscale"
+    done = millscale("ensemble", bundles.detector, tmp_path / "other.millscale", "--out", out)
+    assert done.code == 0, done.err
+    assert [part.classes for part in open_bundle(out).card.parts] == [None, order]
+    inspector = Inspector.open(out)
+    found = inspector.inspect(image).boxes
+    named = [(inspector.card.classes[k], round(float(s), 3)) for k, s in zip(found.class_id, found.score, strict=True)]
+    assert sorted(named) == [("blue", 0.4), ("green", 0.6), ("red", 0.4)]  # two that see half as much each
+
+
+def test_a_classifier_may_know_what_no_box_is_drawn_around(millscale, bundles, grid, image, tmp_path):
+    """It has a good class first, in front of what the detector locates."""
+    card = open_bundle(bundles.classifier).card.model_dump(exclude={"sha256"})
+    card |= {"classes": ["good", "green", "red"], "good_classes": ["good"], "name": "wise"}
+    wise = make_bundle(card, open_bundle(bundles.classifier).members).save(tmp_path / "wise.millscale")
+    found = onnx.load_from_string(grid.graph)
+    colours = next(node for node in found.graph.node if node.op_type == "Reshape")
+    colours.output[0] = "all"
+    found.graph.node.insert(
+        list(found.graph.node).index(colours) + 1, helper.make_node("Gather", ["all", "two"], ["by_colour"], axis=1)
+    )
+    found.graph.initializer.append(numpy_helper.from_array(np.array([0, 1]), "two"))
+    for tensor in found.graph.initializer:
+        if tensor.name == "nothing":
+            tensor.CopyFrom(numpy_helper.from_array(np.zeros((2, 4), np.float32), "nothing"))
+    graph = found.SerializeToString()
+    own = grid.card(name="two", classes=["red", "green"], parts=[detecting(grid, ("red", "green"))])
+    own["golden"] = {"file": "golden.png", "scores": {"detector.onnx": [1.0, 0.2] + 8 * [0.0]}}
+    make_bundle(own, {"detector.onnx": graph, "golden.png": grid.members["golden.png"]}).save(
+        tmp_path / "two.millscale"
+    )
+    out = tmp_path / "joined.millscale"
+    done = millscale("ensemble", tmp_path / "two.millscale", wise, "--out", out)
+    assert done.code == 0, done.err
+    card = open_bundle(out).card
+    assert (card.classes, card.located, set(card.thresholds)) == (
+        ("good", "green", "red"),
+        ("green", "red"),
+        {"red", "green"},
+    )
+    answer = inspected(millscale, out, image)
+    assert [(box["label"], box["score"], box["xyxy"]) for box in answer["boxes"]] == [
+        ("red", 0.8, [10, 20, 20, 30]), ("green", 0.6, [30, 0, 40, 10]),
+    ]  # fmt: skip
+    assert answer["verdict"] == inspected(millscale, wise, image)["verdict"]
+
+
 def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
     """The one-eyed model sees the first cell only; upside down it sees the cell below, by half its views."""
     image.write_bytes(grid.picture({(0, 3): (255, 0, 0)}))
@@ -79,7 +144,8 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
         (["DETECTOR", "/nowhere/a.millscale"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file"),
         (["DETECTOR", "BROKEN"], 4, "broken.millscale: expected a .millscale file written by `millscale train`"),
         (["CLASSIFIER", "CLASSIFIER"], 4, "expected at most one classifier"),
-        (["DETECTOR", "OTHER"], 2, "bundles of the same classes in the same order, found grid: red, green"),
+        (["DETECTOR", "OTHER"], 2, "detectors of the same classes, which a classifier beside them knows too"),
+        (["CLASSIFIER", "OTHER"], 2, "found colour: red, green, blue; other: red, green, mauve"),
         (["DETECTOR", "DETECTOR", "--weights", "1"], 2, "a number above 0 for each of 2 detectors, found [1.0]"),
         (["DETECTOR", "DETECTOR", "--weights", "1,0"], 2, "expected a number above 0 for each of 2 detectors"),
         (["DETECTOR", "DETECTOR", "--weights", "1,-2"], 2, "expected a number above 0 for each of 2 detectors"),
@@ -97,7 +163,7 @@ def test_a_wrong_call_has_its_message_and_code_and_writes_nothing(
 ):
     broken, out = tmp_path / "broken.millscale", tmp_path / "joined.millscale"
     broken.write_bytes(b"PK" + bundles.detector.read_bytes()[2:-50])
-    other = make_bundle(grid.card(name="other", classes=["green", "red", "blue"]), grid.members)
+    other = make_bundle(grid.card(name="other", classes=COLOURS, parts=[detecting(grid, COLOURS)]), grid.members)
     places = {"DETECTOR": bundles.detector, "CLASSIFIER": bundles.classifier, "BROKEN": broken}
     places["OTHER"] = other.save(tmp_path / "other.millscale")
     done = millscale("ensemble", *(places.get(word, word) for word in words), "--out", out, "--json")

@@ -7,6 +7,7 @@ from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.pipeline.ensemble import _in_windows, ensemble
+from millscale.pipeline.evaluate import evaluate
 from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, content_keys, make_bundle, open_bundle
 from millscale.runtime.card import Part
@@ -75,6 +76,16 @@ def test_a_classifier_beside_it_stays_as_it_is(knowing, images):
     made = ensemble([knowing("both")], "made", images=images)
     assert [part.task for part in made.card.parts] == ["classify", "detect"]
     assert made.card.thresholds["red"] == pytest.approx(0.3)
+
+
+def test_beside_a_classifier_with_another_order_boxes_are_judged_by_name(knowing, images, tmp_path):
+    bundle = open_bundle(knowing("classifier"))
+    card = bundle.card.model_dump(exclude={"sha256"}) | {"classes": ["green", "blue", "red"]}
+    turned = make_bundle(card, bundle.members).save(tmp_path / "turned.millscale")
+    made = ensemble([turned, knowing("detector")], "made", images=images)
+    assert made.card.classes == made.card.located == ("green", "blue", "red")
+    assert made.card.thresholds["red"] == pytest.approx(0.3)
+    assert evaluate(made, images, task="detect").metrics.to_json()["ap50"] == {"green": None, "blue": None, "red": 1.0}
 
 
 def test_images_that_a_member_learned_from_are_refused(knowing, images):

@@ -23,7 +23,7 @@ def locator(grid, bundles):
         assert part.detection is not None
         part = part.model_copy(update={"detection": part.detection.model_copy(update=detection), "tile": tile})
         data = graph or open_bundle(getattr(bundles, bundle)).members[part.file]
-        return locator_of(part, open_network(data, part.file), classes)
+        return locator_of(part, open_network(data, part.file), range(classes))
 
     return make
 
