@@ -5,6 +5,7 @@
     python scripts/detectors.py views yolo_n+yolo_s     the boxes of both, likewise
     python scripts/detectors.py inner yolo_n            a group-clean part of its training images judged: choose here
     python scripts/detectors.py folds yolo_n            group-clean 5-fold cross-validation
+    python scripts/detectors.py folds yolo_n --set views=8         the same trainings, judged in eight views
     python scripts/detectors.py leaky yolo_n --seed 0   as many training images, with mates of the test images
     python scripts/detectors.py clean yolo_n --seed 0   and without; with 1 and 2 for --seed, what the leak is worth
     python scripts/detectors.py consensus yolo_n        as clean, but trained on merged annotations
@@ -85,7 +86,8 @@ def main() -> None:
         if given.split == "few":
             images = _bared(images, load_split(file))
             config = replace(config, recipe="detect_semi")
-    _run(images, config, f"{given.detector}--{name}")
+    views = f"-{options['views']}views" if "views" in options else ""
+    _run(images, config, RUNS / f"{given.detector}--{name}", f"{given.detector}{views}--{name}")
 
 
 def _split(kind: str, name: str, data: Path, images: Manifest, seed: int) -> Path:
@@ -161,8 +163,8 @@ def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> 
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")
 
 
-def _run(images: Manifest, config: TrainConfig, name: str) -> None:
-    run = train(images, replace(config, name=name), RUNS / name, progress=_tell)
+def _run(images: Manifest, config: TrainConfig, folder: Path, name: str) -> None:
+    run = train(images, replace(config, name=name), folder, progress=_tell)
     PREDICTIONS.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.folder / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
     write_json(PREDICTIONS / f"{name}.card.json", run.bundle.card.model_dump(mode="json"))

@@ -1,6 +1,9 @@
 """Bundles whose answers are known by hand, tables of boxes out of plain rows, and pictures of squares and bars."""
 
+import threading
 from collections.abc import Sequence
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,3 +130,21 @@ def located(tmp_path: Path):
         )
 
     return make
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server over ``tmp_path/published``: the folder and its address."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    with HTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder))) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield folder, f"http://127.0.0.1:{http.server_port}/"
+        http.shutdown()
+        thread.join()

@@ -181,25 +181,28 @@ def split(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="neu-cls, neu-det, or a backbone's name.")],
+    name: Annotated[str, typer.Argument(help="neu-cls, neu-det, a backbone's name, or that of a training's weights.")],
     out: Annotated[Path | None, typer.Option(help="Where a data set goes; by default a folder of its name.")] = None,
 ) -> None:
-    """Download a data set or a backbone by name, and verify it. The only command that uses the network."""
+    """Download a data set, a backbone or weights by name, and verify them. The only command that uses the network."""
     with failing_clearly():
         from millscale.core import plugins
         from millscale.core.errors import unknown_name
         from millscale.data.fetch import SOURCES
         from millscale.data.fetch import fetch as fetch_data
         from millscale.features.backbone import PACKAGE, download_backbone
+        from millscale.train.published import PUBLISHED, download_weights
 
         backbones = plugins.names(PACKAGE)
         if name in backbones:
             say(f"Ready: {download_backbone(name, report=say)}")
+        elif name in PUBLISHED:
+            say(f"Ready: {download_weights(name, report=say)}")
         elif name in SOURCES:
             images = fetch_data(name, out or Path(name))
             say(f"{len(images)} images in {out or Path(name)}")
         else:
-            raise unknown_name("data set or backbone", name, [*SOURCES, *backbones])
+            raise unknown_name("data set, backbone or weights", name, [*SOURCES, *backbones, *PUBLISHED])
 
 
 @app.command()

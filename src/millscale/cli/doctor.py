@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -24,14 +25,18 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         from millscale.core import plugins
         from millscale.core.paths import cache_dir
         from millscale.core.version import __version__
+        from millscale.features.backbone import open_backbones
+        from millscale.train.published import PUBLISHED, find_weights
 
-        backbones = {name: _backbone_state(name) for name in plugins.names("millscale.features.backbones")}
+        backbones = {name: _state(open_backbones, name) for name in plugins.names("millscale.features.backbones")}
+        training = {name: _state(find_weights, f"{name}.safetensors") for name in PUBLISHED}
         document = {
             "millscale": __version__,
             "python": sys.version.split()[0],
             "cores": os.cpu_count(),
             "floors": {floor: {name: _version(name) for name in names} for floor, names in _FLOORS.items()},
             "backbones": backbones,
+            "training_weights": training,
             "weights": os.environ.get("MILLSCALE_WEIGHTS"),
             "cache": str(cache_dir("")),
             "fixes": _fixes(),
@@ -54,13 +59,11 @@ def _fixes() -> list[str]:
     return [f'pip install "millscale[{floor}]"' if floor != "serve" else "pip install millscale" for floor in missing]
 
 
-def _backbone_state(name: str) -> str:
+def _state(find: Callable[[str], object], name: str) -> str:
     from millscale.core.errors import MillscaleError
 
     try:
-        from millscale.features.backbone import open_backbones
-
-        open_backbones(name)
+        find(name)
     except MillscaleError as error:
         return str(error)
     return "ready"
@@ -73,6 +76,8 @@ def _tell(document: dict[str, Any]) -> None:
         say(f"{floor}: {parts}")
     for name, state in document["backbones"].items():
         say(f"backbone {name}: {state}")
+    for name, state in document["training_weights"].items():
+        say(f"weights {name}: {state}")
     say(f"cache: {document['cache']}")
     for fix in document["fixes"]:
         say(f"To add what is missing: {fix}")

@@ -6,21 +6,19 @@ deviation, and gives feature maps ``(n, c, h', w')``. Its spec is one file in ``
 
 import hashlib
 import os
-import shutil
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from millscale.core import plugins
+from millscale.core.download import WEIGHTS_URL, downloaded
 from millscale.core.errors import ModelError
 from millscale.core.paths import cache_dir
 from millscale.runtime.onnx_audit import check_onnx
 
 PACKAGE = "millscale.features.backbones"
 DEFAULT_BACKBONE = "millscale_s"
-WEIGHTS_URL = "https://github.com/millscale/millscale/releases/download/weights-1/"
 
 
 @dataclass(frozen=True)
@@ -126,31 +124,6 @@ def download_backbone(name: str, *, url: str = WEIGHTS_URL, report: Callable[[st
         ModelError: no network, or not the expected file; nothing is left behind.
     """
     spec = spec_of(name)
-    target = cache_dir("weights") / f"{name}.onnx"
     if spec.packaged:
         return _places(spec)[0]
-    if not target.is_file():
-        if report:
-            report(f"Fetching {url}{name}.onnx")
-        partial = target.with_suffix(".part")
-        _download(f"{url}{name}.onnx", partial)
-        try:
-            _verified(partial, spec)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-    _verified(target, spec)
-    return target
-
-
-def _download(url: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:  # noqa: S310 - the caller named it
-            shutil.copyfileobj(response, file)
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        raise ModelError(
-            f"Cannot fetch {url}: {error}. Check the network, or put the file into a folder and set "
-            "MILLSCALE_WEIGHTS to it."
-        ) from error
+    return downloaded(f"{name}.onnx", lambda path: _verified(path, spec), url=url, report=report)

@@ -30,7 +30,7 @@ def ensemble(
     skip_bad: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
-    """Join bundles of the same classes, or give one other views or thresholds.
+    """Join bundles, or give one other views, windows or thresholds.
 
     The boxes of several detectors are fused. What several detectors or views find scores less than what one does, so
     the thresholds from which boxes count are to be chosen anew, on annotated images; without, a box counts from the

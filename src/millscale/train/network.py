@@ -3,7 +3,6 @@
 Each is one file in ``train/networks``; its name is the registered name.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from millscale.core import plugins
 from millscale.core.errors import ModelError, UsageError
-from millscale.core.paths import cache_dir
+from millscale.train.published import find_weights
 
 PACKAGE = "millscale.train.networks"
 
@@ -148,7 +147,7 @@ def load_weights(network: nn.Module, file: str) -> None:
     Raises:
         ModelError: the file is missing, damaged, or does not fit.
     """
-    network.load_state_dict(fitting(read_weights(file), network.state_dict(), _find(file)), strict=False)
+    network.load_state_dict(fitting(read_weights(file), network.state_dict(), find_weights(file)), strict=False)
 
 
 def fitting(found: Mapping[str, Tensor], network: Mapping[str, Tensor], source: Path | str) -> dict[str, Tensor]:
@@ -173,25 +172,11 @@ def read_weights(file: str) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is missing or damaged.
     """
-    path = _find(file)
+    path = find_weights(file)
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: expected a safetensors file, found: {error}. Copy it again.") from error
-
-
-def _find(file: str) -> Path:
-    chosen = os.environ.get("MILLSCALE_WEIGHTS")
-    places = ([Path(chosen)] if chosen else []) + [cache_dir("weights")]
-    for place in places:
-        if (place / file).is_file():
-            return place / file
-    raise ModelError(
-        f"Pretrained weights: expected {file} in $MILLSCALE_WEIGHTS or among the fetched files, found it in "
-        f"none of {', '.join(map(str, places))}. Set MILLSCALE_WEIGHTS to the folder that holds it, or train "
-        "without it: --set network=millscale_s, --recipe probe or --recipe scratch; a detector at --set start=random, "
-        "yolo_n or yolo_w at --set start=packaged."
-    )
 
 
 def fold_batch_norm(network: nn.Module) -> None:

@@ -145,7 +145,7 @@ def test_convert_writes_boxes_in_another_layout(millscale, tmp_path):
         (["split", "DATA", "--part", "train"], 2, "Expected --part NAME=FILE, found 'train'"),
         (["synth", "DATA", "--size", "8"], 2, ""),
         (["synth", "OUT", "--size", "31"], 2, ""),
-        (["fetch", "neu-clss"], 2, "Unknown data set or backbone 'neu-clss'. Did you mean 'neu-cls'?"),
+        (["fetch", "neu-clss"], 2, "Unknown data set, backbone or weights 'neu-clss'. Did you mean 'neu-cls'?"),
         (["frobnicate"], 2, ""),
     ],
 )

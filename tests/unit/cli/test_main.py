@@ -32,6 +32,7 @@ def test_doctor_tells_what_is_there_and_what_to_do(millscale, monkeypatch, tmp_p
     assert set(document["floors"]) >= {"serve", "learn", "train"}
     assert document["backbones"]["millscale_s"] == "ready"
     assert "millscale data fetch resnet18" in document["backbones"]["resnet18"]
+    assert "millscale data fetch yolox_nano_coco" in document["training_weights"]["yolox_nano_coco"]
     for floor, packages in document["floors"].items():
         command = "pip install millscale" if floor == "serve" else f'pip install "millscale[{floor}]"'
         assert (command in document["fixes"]) == (None in packages.values())

@@ -1,7 +1,5 @@
 import hashlib
-import threading
-from functools import partial
-from http.server import HTTPServer, SimpleHTTPRequestHandler
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 
@@ -24,24 +22,6 @@ def plant(monkeypatch, tmp_path, tiny):
     monkeypatch.setenv("MILLSCALE_WEIGHTS", str(tmp_path / "mine"))
     (tmp_path / "mine").mkdir()
     return tmp_path
-
-
-class _Silent(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A web server over ``tmp_path/published``: the folder and its address."""
-    folder = tmp_path / "published"
-    folder.mkdir()
-    with HTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder))) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield folder, f"http://127.0.0.1:{http.server_port}/"
-        http.shutdown()
-        thread.join()
 
 
 def _fetched(plant):
@@ -89,7 +69,7 @@ def test_a_cut_off_download_leaves_nothing(plant, server, tiny, monkeypatch):
         handler.close_connection = True
         handler.request.shutdown(2)
 
-    monkeypatch.setattr(_Silent, "copyfile", cut_off)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "copyfile", cut_off)
     with pytest.raises(ModelError):
         download_backbone("plant", url=url)
     assert _fetched(plant) == []

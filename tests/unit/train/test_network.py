@@ -77,7 +77,7 @@ def test_frozen_stages_have_no_gradient():
 def test_missing_weights_name_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setenv("MILLSCALE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"expected net\.safetensors in \$MILLSCALE_WEIGHTS .* Set MILLSCALE_WEIGHTS"):
+    with pytest.raises(ModelError, match=r"expected net\.safetensors in \$MILLSCALE_WEIGHTS .* set MILLSCALE_WEIGHTS"):
         load_weights(nn.Linear(2, 2), "net.safetensors")
 
 

@@ -1,0 +1,52 @@
+"""Weights that the project publishes: fetched by name into the cache, kept only if they are what they should be."""
+
+import shutil
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from millscale.core.errors import ModelError
+from millscale.core.paths import cache_dir
+
+WEIGHTS_URL = "https://github.com/millscale/millscale/releases/download/weights-1/"
+
+
+def downloaded(
+    file: str, verify: Callable[[Path], object], *, url: str = WEIGHTS_URL, report: Callable[[str], None] | None = None
+) -> Path:
+    """The file in the cache, fetched where it is not there yet, and verified either way.
+
+    Args:
+        file: its name.
+        verify: raises where a file is another one.
+        url: the folder to fetch from; ``file`` is appended.
+        report: is told what happens, one line at a time.
+
+    Raises:
+        ModelError: no network, or what ``verify`` raises; nothing new is left behind.
+    """
+    target = cache_dir("weights") / file
+    if not target.is_file():
+        if report:
+            report(f"Fetching {url}{file}")
+        partial = target.with_name(f"{file}.part")
+        try:
+            _download(url + file, partial)
+            verify(partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    verify(target)
+    return target
+
+
+def _download(url: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:  # noqa: S310 - the caller named it
+            shutil.copyfileobj(response, file)
+    except OSError as error:
+        raise ModelError(
+            f"Cannot fetch {url}: {error}. Check the network, or put the file into a folder and set "
+            "MILLSCALE_WEIGHTS to it."
+        ) from error
