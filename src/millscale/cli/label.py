@@ -115,7 +115,7 @@ def apply(
         classes = () if images is None else images.classes
         applied = taking.apply(given, known, classes, new_class=new_class, replace=replace)
         if folders is not None and images is not None:
-            say(f"{taking.copy_into_folders(applied.labels, images, folders)} images copied into {folders}")
+            say(f"{taking.copy_labelled(applied.labels, images, folders)} images copied into {folders}")
         write_labels(labels, applied.labels)
         if as_json:
             emit({"labels": len(applied.labels), "added": applied.added, "changed": applied.changed})

@@ -1,7 +1,6 @@
 """Take over what a person filled into a list, without losing a label."""
 
 import difflib
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from millscale.core.errors import DataError, UsageError
 from millscale.data.labels import named_labels, read_rows
 from millscale.data.manifest import Manifest
-from millscale.pipeline.folders import require_empty
+from millscale.pipeline.folders import copy_into_folders, require_empty
 
 _NAMED = 3
 
@@ -161,17 +160,16 @@ def _is_slip(name: str, other: str) -> bool:
     return edits <= min(2, min(len(one), len(two)) // 3)
 
 
-def copy_into_folders(labels: Mapping[str, str], images: Manifest, out: Path) -> int:
+def copy_labelled(labels: Mapping[str, str], images: Manifest, out: Path) -> int:
     """Copy each labelled image into the folder of its class, and return how many were copied.
 
     Raises:
         UsageError: ``out`` holds something.
     """
     require_empty(out, "--folders")
+    kinds: dict[str, list[Path]] = {}
     for record in images.records:
         if record.id in labels:
-            # Files of one name in two folders of the data set must not overwrite one another.
-            target = out / labels[record.id] / record.id.replace("/", "__")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(record.path, target)
-    return sum(record.id in labels for record in images.records)
+            kinds.setdefault(labels[record.id], []).append(record.path)
+    copy_into_folders(out, kinds)
+    return sum(map(len, kinds.values()))

@@ -142,7 +142,7 @@ def test_applying_copies_into_class_folders(millscale, steel, tmp_path: Path):
     assert (done.code, "Expected --data" in done.err) == (2, True)
     done = millscale(*words, "--data", steel.source)
     assert done.code == 0, done.err
-    assert (tmp_path / "out" / "crazing" / "crazing__crazing_00001.bmp").is_file()
+    assert (tmp_path / "out" / "crazing" / "crazing_00001.bmp").is_file()
 
 
 def test_a_refused_answer_leaves_the_labels_as_they_were(millscale, steel, tmp_path: Path):

@@ -2,7 +2,7 @@ import pytest
 
 from millscale.core.errors import DataError, UsageError
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.pipeline.answers import Answers, apply, copy_into_folders, read_answers, read_known
+from millscale.pipeline.answers import Answers, apply, copy_labelled, read_answers, read_known
 
 KNOWN = {"a.png": "Patches", "b.png": "Scratches"}
 
@@ -113,8 +113,8 @@ def test_corrections_start_from_the_labels_of_the_folders(tmp_path, images):
 
 def test_labelled_images_are_copied_into_folders(tmp_path, images):
     out = tmp_path / "out"
-    assert copy_into_folders({"rust/1.png": "pit", "pit/1.png": "pit"}, images, out) == 2
-    assert {file.relative_to(out).as_posix() for file in out.rglob("*.*")} == {"pit/rust__1.png", "pit/pit__1.png"}
-    assert (out / "pit" / "rust__1.png").read_bytes() == images.records[0].path.read_bytes()
+    assert copy_labelled({"rust/1.png": "pit", "pit/1.png": "pit"}, images, out) == 2
+    assert {file.relative_to(out).as_posix() for file in out.rglob("*.*")} == {"pit/00000_1.png", "pit/00001_1.png"}
+    assert (out / "pit" / "00000_1.png").read_bytes() == images.records[0].path.read_bytes()
     with pytest.raises(UsageError, match="expected a new or empty folder"):
-        copy_into_folders({}, images, out)
+        copy_labelled({}, images, out)
