@@ -1,12 +1,15 @@
 """The images of a data set at the size a network sees them, decoded once and kept on disk."""
 
 import hashlib
+import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from millscale.core.errors import DataError
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Preprocess
@@ -49,7 +52,7 @@ def prepared_pixels(
             takes images whole.
 
     Raises:
-        DataError: an image cannot be decoded.
+        DataError: an image cannot be decoded, or the disk has no room for them.
     """
     what = f"{manifest.fingerprint}{preprocess.to_json()}{tile or ''}"
     key = hashlib.sha256(what.encode()).hexdigest()[:16]
@@ -68,7 +71,14 @@ def _write(manifest: Manifest, preprocess: Preprocess, path: Path, progress: Pro
     sizes = [read_size(record.path)[::-1] for record in manifest.records]
     windows = [windows_of(size, tile) if tile else [] for size in sizes]
     count = sum(max(1, len(each)) for each in windows)
-    pixels = open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *preprocess.size, 3))
+    shape = (count, *preprocess.size, 3)
+    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    if needed > free:  # else the first page without room would kill the process without a word
+        raise DataError(
+            f"{path.parent}: expected {needed / 1e9:.1f} GB of free space for {count} pictures at the network's size, "
+            f"found {free / 1e9:.1f} GB. Make room, lower the size, or put the run on another disk with --out."
+        )
+    pixels = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     row = 0
     for done, (record, each) in enumerate(zip(manifest.records, windows, strict=True), 1):
         image = read_image(record.path)

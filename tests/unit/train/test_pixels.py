@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -63,6 +65,27 @@ def test_an_interrupted_preparation_is_not_taken_for_a_whole_one(saved, tmp_path
     manifest.records[1].path.write_bytes(whole)
     pixels = prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *_: None)
     assert_array_equal(pixels[1], preprocess.apply(np.array(Image.open(manifest.records[1].path)))[0])
+
+
+def test_windows_stand_one_after_the_other_at_the_networks_size(saved, tmp_path):
+    """Of 40 x 150 pixels three windows of 64, grey below the picture; of 64 x 64 one."""
+    manifest, preprocess = saved((40, 150), (64, 64)), Preprocess("resize", (32, 32))
+    pixels = prepared_pixels(manifest, preprocess, tmp_path, lambda *_: None, tile=64)
+    wide, square = (np.array(Image.open(record.path).convert("RGB")) for record in manifest.records)
+    expected = []
+    for left in (0, 43, 86):
+        frame = np.full((64, 64, 3), 114, np.uint8)
+        frame[:40] = wide[:, left : left + 64]
+        expected.append(preprocess.apply(frame)[0])
+    assert_array_equal(pixels, np.stack([*expected, preprocess.apply(square)[0]]))
+    assert len(prepared_pixels(manifest, preprocess, tmp_path, lambda *_: None)) == 2  # whole ones are others
+
+
+def test_a_full_disk_is_told_before_anything_is_written(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9000, 4000, 5000))
+    with pytest.raises(DataError, match=r"expected 0\.0 GB of free space for 2 pictures .* --out"):
+        prepared_pixels(saved((40, 40), (80, 80)), Preprocess("resize", (32, 32)), tmp_path / "kept", lambda *_: None)
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_one_colour_of_grey_images_is_enough_and_one_coloured_pixel_keeps_all():
