@@ -167,7 +167,9 @@ def _run(images: Manifest, config: TrainConfig, folder: Path, name: str) -> None
     run = train(images, replace(config, name=name), folder, progress=_tell)
     PREDICTIONS.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.folder / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
-    write_json(PREDICTIONS / f"{name}.card.json", run.bundle.card.model_dump(mode="json"))
+    card = run.bundle.card.model_dump(mode="json")
+    card["provenance"]["network"]["gflops"] *= card["parts"][0]["detection"]["views"]
+    write_json(PREDICTIONS / f"{name}.card.json", card)
     if name == COMMITTED:
         NANO.parent.mkdir(exist_ok=True)
         run.bundle.save(NANO)

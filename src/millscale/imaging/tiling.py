@@ -14,7 +14,7 @@ from millscale.imaging.preprocess import LETTERBOX_GREY, as_rgb
 
 STEP = 8
 """Windows begin and end at multiples of it, in working pixels, so that their maps fit together."""
-LEAST_TILE, MOST_ENLARGED = 64, 4
+LEAST_TILE, MOST_TILE, MOST_ENLARGED = 64, 8192, 4
 """Pixels of a window's side, and how much larger the network may see it; else one picture could fill the memory."""
 _SHARED = 0.25
 """Of a window's side, at least, with the next window."""
@@ -46,10 +46,13 @@ def check_tile(tile: int, size: int) -> None:
     Raises:
         UsageError: windows that are too small, by themselves or for the size.
     """
-    if tile and tile < LEAST_TILE:
-        raise UsageError(f"tile: expected 0, for whole images, or {LEAST_TILE} and more, found {tile}.")
+    if tile and not LEAST_TILE <= tile <= MOST_TILE:
+        raise UsageError(f"tile: expected 0, for whole images, or {LEAST_TILE} to {MOST_TILE}, found {tile}.")
     if tile and size > MOST_ENLARGED * tile:
-        raise UsageError(f"size: expected at most {MOST_ENLARGED} times the tile of {tile}, found {size}. Lower it.")
+        raise UsageError(
+            f"size: expected at most {MOST_ENLARGED} times the tile of {tile}, found {size}. Lower it, or raise the "
+            f"tile to {-(-size // MOST_ENLARGED)}."
+        )
 
 
 def framed(image: Image, window: Window, side: int) -> Image:

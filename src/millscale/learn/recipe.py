@@ -23,6 +23,9 @@ from millscale.runtime.card import Detection
 
 Progress = Callable[[str, int, int], None]
 
+CHECKED = 60
+"""Images compared before a bundle is written: enough to meet every class, a few seconds of work."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -167,3 +170,8 @@ class TrainedAnomaly:
     reference: NDArray[np.float64]
     trained_on: NDArray[np.int64]
     tile: int | None = None
+
+
+def spread(rows: NDArray[np.int64], most: int = CHECKED) -> NDArray[np.int64]:
+    """Up to ``most`` of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))] if len(rows) else rows

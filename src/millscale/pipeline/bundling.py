@@ -15,7 +15,7 @@ from millscale.data.classes import is_good
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image
 from millscale.imaging.quality import fit_limits, measure
-from millscale.learn.recipe import Start, Task, Trained, TrainedAnomaly, TrainedDetector
+from millscale.learn.recipe import Start, Task, Trained, TrainedAnomaly, TrainedDetector, spread
 from millscale.pipeline.config import TrainConfig
 from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, Bundle, content_keys, make_bundle
@@ -23,8 +23,6 @@ from millscale.runtime.bundle import SEEN, Bundle, content_keys, make_bundle
 GOLDEN = "golden.png"
 MEASURED = 500
 """Training images that the limits of image quality are fitted to: a second of work."""
-CHECKED = 60
-"""Images compared before a bundle is written: enough to meet every class, a few seconds of work."""
 
 
 def bundle_with(
@@ -99,8 +97,3 @@ def golden_picture() -> bytes:
 def quality_limits(manifest: Manifest, rows: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
     """What the image quality of some of these rows says of a proper image; their labels do not matter."""
     return fit_limits([measure(read_image(manifest.records[row].path)) for row in spread(rows, MEASURED)])
-
-
-def spread(rows: NDArray[np.int64], most: int = CHECKED) -> NDArray[np.int64]:
-    """Up to ``most`` of the rows, evenly spread."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))] if len(rows) else rows

@@ -126,6 +126,9 @@ def recipe_config(recipe: str, options: Mapping[str, Any]) -> Any:
 def _parsed(name: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, str) or kind is str:
         return value
+    for choice in get_args(kind):  # of a Literal
+        if value == str(choice):
+            return choice
     choices = [choice for choice in get_args(kind) if isinstance(choice, type)] or [kind]
     for choice in choices:
         try:

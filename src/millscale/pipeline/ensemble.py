@@ -62,7 +62,7 @@ def ensemble(
             "Name them one after the other."
         )
     bundles = [_seeing(open_bundle(path), views, tile) for path in paths]
-    lead_of(bundles)  # tells before anything is measured what does not go together
+    lead_of(bundles)  # refuses what does not go together, of which no thresholds can be made
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
     if not detectors and changed:
         raise UsageError("views, tile, data: expected a detector, found none. Leave them out.")
@@ -72,7 +72,8 @@ def ensemble(
             f"data: expected bundles that keep what they learned from, found none of it in {', '.join(silent_ones)}. "
             "Train it anew, or leave --data out."
         )
-    fused = bundles[0].card.fusion if len(bundles) == 1 else None
+    locating = [bundle for bundle in bundles if bundle.card.detectors]
+    fused = locating[0].card.fusion if len(locating) == 1 else None
     usual = fused.weights if fused else [1.0] * len(detectors)
     shares = list(usual if weights is None else weights)
     if len(shares) != len(detectors) or not all(0 < share < math.inf for share in shares):
@@ -125,15 +126,12 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, sk
 
 def _seeing(bundle: Bundle, views: Views | None, tile: int | None) -> Bundle:
     """The bundle with another number of views, or other windows, for its detectors."""
-    card = bundle.card
-    parts, quality = card.parts, card.quality
+    parts = bundle.card.parts
     if views is not None:
         parts = tuple(part.with_detection(views=views) for part in parts)
     if tile is not None:
         parts = tuple(_in_windows(part, tile) if part.detection else part for part in parts)
-    if tile and quality and not card.classifier:  # what is seen in windows may be of any size
-        quality = {name: limits for name, limits in quality.items() if name not in ("size", "aspect")}
-    return replace(bundle, card=card.model_copy(update={"parts": parts, "quality": quality}))
+    return replace(bundle, card=bundle.card.model_copy(update={"parts": parts}))
 
 
 def _in_windows(part: Part, tile: int) -> Part:
@@ -141,7 +139,8 @@ def _in_windows(part: Part, tile: int) -> Part:
     check_tile(tile, max(size))
     if tile and size[0] != size[1]:
         raise UsageError(
-            f"tile: expected detectors of square images, found one of {size[1]} x {size[0]}. Train one with --set tile."
+            f"tile: expected detectors of square images, found one of {size[1]} x {size[0]}. Train one with "
+            "--set tile=N."
         )
     return part.model_copy(update={"tile": tile or None})
 

@@ -135,7 +135,7 @@ def evaluate(
         known = [record.id for record in manifest.records if record.label in inspector.card.classes]
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
     if name != "anomaly":
-        _check_labels(manifest, inspector.card.located if name == "detect" else inspector.card.classes)
+        _check_labels(manifest, inspector.card, name)
     maps = _Maps(bundling.good_classes(manifest, good_classes)) if name == "anomaly" else None
     cost = inspector.card.costs.model_copy(update=dict(costs)) if costs else None
     found = _inspect(inspector, manifest.records, progress, maps, cost if name == "classify" else None)
@@ -300,13 +300,16 @@ def _boxes_table(manifest: Manifest, card: Card, found: list[Inspection]) -> Det
     )
 
 
-def _check_labels(manifest: Manifest, classes: tuple[str, ...]) -> None:
+def _check_labels(manifest: Manifest, card: Card, task: str) -> None:
+    classes, way = card.classes, "Rename those folders, leave them out, train a bundle on these images, or judge a "
+    way += "bundle with a guard by them (--unknown-classes)."
+    if task == "detect":
+        classes, way = card.located, "Rename them, leave those boxes out, or train a bundle on these images."
     unknown = [name for name in manifest.classes if name not in classes]
     if unknown:
         raise DataError(
             f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found "
-            f"{', '.join(unknown)}. Rename those folders, leave them out, train a bundle on these images, or judge a "
-            "bundle with a guard by them (--unknown-classes)."
+            f"{', '.join(unknown)}. {way}"
         )
 
 

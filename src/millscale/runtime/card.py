@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from millscale.core.errors import ModelError
 from millscale.imaging.preprocess import Preprocess
 from millscale.imaging.quality import SENSORS
-from millscale.imaging.tiling import LEAST_TILE, MOST_ENLARGED
+from millscale.imaging.tiling import LEAST_TILE, MOST_ENLARGED, MOST_TILE
 
 SCHEMA_VERSION: Literal[1] = 1
 _LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
+MOST = 1000
+"""Boxes of an image, at most."""
 _MOST_PARTS = 9
 """A classifier and eight detectors."""
 
@@ -50,7 +52,7 @@ class Detection(_Strict):
     least_score: Probability = 0.001
     iou: Annotated[float, Field(gt=0, le=1)] = 0.6
     agree: Annotated[float, Field(gt=0, lt=1)] | None = None
-    most: Annotated[int, Field(ge=1, le=1000)] = 100
+    most: Annotated[int, Field(ge=1, le=MOST)] = 100
     thresholds: dict[str, Probability] = {}
     views: Views = 1
     shift: tuple[Shift, Shift] = (0.0, 0.0)
@@ -86,7 +88,7 @@ class Part(_Strict):
     preprocess: dict[str, Any] | None = None
     detection: Detection | None = None
     alarms: Alarms | None = None
-    tile: Annotated[int, Field(ge=LEAST_TILE, le=2 * _LONGEST_SIDE)] | None = None
+    tile: Annotated[int, Field(ge=LEAST_TILE, le=MOST_TILE)] | None = None
 
     @field_validator("preprocess")
     @classmethod
@@ -132,7 +134,7 @@ class Fusion(_Strict):
     weights: tuple[Annotated[float, Field(gt=0)], ...]
     iou: Annotated[float, Field(gt=0, le=1)] = 0.55
     least_score: Probability = 0.001
-    most: Annotated[int, Field(ge=1, le=1000)] = 100
+    most: Annotated[int, Field(ge=1, le=MOST)] = 100
     thresholds: dict[str, Probability]
 
 
@@ -291,7 +293,7 @@ class Card(_Strict):
             raise ValueError(f"expected good classes among {self.classes}, found {self.good_classes}")
         for part in self.detectors:
             own = self.told_by(part)
-            if len(set(own)) != len(own) or set(own) != set(self.located) or not set(own) <= set(self.classes):
+            if len(set(own)) != len(own) or set(own) != set(self.located):
                 raise ValueError(f"expected detectors of the same classes, all among {self.classes}, found {own}")
         if set(self.thresholds) != set(self.located):
             raise ValueError(f"expected a threshold for each of {self.located}, found {sorted(self.thresholds)}")

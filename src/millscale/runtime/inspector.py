@@ -103,6 +103,13 @@ class Inspector:
                 classes = [card.classes.index(name) for name in card.told_by(part)]
                 self._locators[part.file] = locator_of(seeing, network, classes)
         self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
+        # What is seen in windows alone may be of any size.
+        any_size = all(part.tile is not None for part in parts)
+        self._limits = {
+            name: limits
+            for name, limits in (card.quality or {}).items()
+            if not (any_size and name in ("size", "aspect"))
+        }
         self._good = tuple(name in card.good_classes for name in card.classes)
 
     @classmethod
@@ -160,7 +167,7 @@ class Inspector:
     def _inspect(self, pixels: Image, *, maps: bool) -> Prediction:
         pixels = as_plane(pixels)  # a third of the work, wherever channels are equal
         quality = measure(pixels)
-        found, blank = fault(quality, self.card.quality), fault(quality) is not None
+        found, blank = fault(quality, self._limits), fault(quality) is not None
         return replace(self._predict(pixels, maps=maps), fault=found, blank=blank)
 
     def _predict(self, pixels: Image, *, maps: bool) -> Prediction:

@@ -78,9 +78,11 @@ def lead_of(bundles: Sequence[Bundle]) -> Bundle:
     lead = next((bundle for bundle in bundles if bundle.card.classifier), bundles[0])
     located = {frozenset(bundle.card.located) for bundle in bundles if bundle.card.detectors}
     if len(located) > 1 or not set().union(*located) <= set(lead.card.classes):
-        found = "; ".join(f"{bundle.card.name}: {', '.join(bundle.card.classes)}" for bundle in bundles)
+        told = ((bundle.card.name, bundle.card.located or bundle.card.classes) for bundle in bundles)
+        found = "; ".join(f"{name}: {', '.join(classes)}" for name, classes in told)
         raise UsageError(
-            f"Join: expected detectors of the same classes, which a classifier beside them knows too, found {found}."
+            f"Join: expected detectors of the same classes, which a classifier beside them knows too, found {found}. "
+            "Train them on the same classes."
         )
     return lead
 

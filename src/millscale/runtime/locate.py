@@ -29,7 +29,7 @@ class Locator:
         network: ``images (n, h, w, 3)`` uint8 → ``boxes (n, A, 4)``, left, top, right, bottom in pixels of the tensor,
             and ``scores (n, A, C)`` in [0, 1].
         preprocess: brings an image to the network's input.
-        detection: how its raw boxes become its answer.
+        detection: how its raw boxes become its answer; of eight views, four where images are resized to no square.
         classes: C indices, what ``class_id`` of its boxes holds for each score.
         tile: pixels of the original along the side of the windows that an image is cut into; None takes images whole.
 
@@ -52,6 +52,9 @@ class Locator:
             )
         self._network, self._preprocess, self._detection, self._tile = network, preprocess, detection, tile
         self._classes = np.array(classes, np.int64)
+        # A transposed view would be squeezed the other way.
+        squeezed = preprocess.policy == "resize" and preprocess.size is not None and len(set(preprocess.size)) > 1
+        self._views = min(detection.views, 4) if squeezed else detection.views
 
     def locate(self, image: Image) -> Boxes:
         """The boxes of an image ``(H, W, 3)`` or ``(H, W)``, of its views fused and its windows united.
@@ -78,9 +81,8 @@ class Locator:
         return np.clip(np.sort(scores, axis=None)[::-1][:TOP_SCORES], 0.0, 1.0)
 
     def _look(self, image: Image) -> Boxes:
-        detection = self._detection
-        found = [self._locate_in(image, view) for view in range(detection.views)]
-        return found[0] if len(found) == 1 else _fused(found, detection)
+        found = [self._locate_in(image, view) for view in range(self._views)]
+        return found[0] if len(found) == 1 else _fused(found, self._detection)
 
     def _locate_in(self, image: Image, view: int) -> Boxes:
         seen = view_of(image, view)

@@ -20,8 +20,8 @@ from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
 from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
-from millscale.imaging.tiling import Window, check_tile, windows_of
-from millscale.learn.recipe import Start, Task, TrainedDetector
+from millscale.imaging.tiling import LEAST_TILE, Window, check_tile, windows_of
+from millscale.learn.recipe import Start, Task, TrainedDetector, spread
 from millscale.runtime.bundle import Bundle
 from millscale.runtime.card import Detection, Views
 from millscale.runtime.fusion import AGREE
@@ -40,12 +40,13 @@ from millscale.train.unfold import unfold_batch_norm
 
 Rows = NDArray[np.int64]
 _CHUNK = 32
-_COMPARED, _LOOKED_AT = 100, 500
-"""Images that the graph is compared on with the trained detector, and those that tell of a shift."""
+_LOOKED_AT = 500
+"""Images that tell of a shift."""
 _SAME_BOX, _LEAST_PAIRS, _LARGEST_SHIFT = 0.5, 100, 4.0
 """IoU, boxes, and pixels: what tells of a shift, how many must, and what no longer would be one."""
-_SMALL, _MANY_SMALL = 8, 0.2
-"""Pixels, a cell of the finest grid, and the share of such boxes from which it is told. NEU-DET has none below 12."""
+_SMALL, _MANY_SMALL, _MUCH_LARGER = 8, 0.2, 1.5
+"""Pixels, a cell of the finest grid, the share of such boxes from which it is told, and how much larger than the
+network's size an image must be for windows to help. NEU-DET has no box below 12."""
 _UNFOLDING = 256
 """Images from which batch norms take their statistics before training."""
 
@@ -112,7 +113,7 @@ def train_detector(task: Task, config: DetectorConfig, learner: Learner = from_a
     else:
         final, told["final"] = learner(setup, None, "final")
         shift = annotators_shift(setup, final, None)
-    _fill(reference, setup, final, _spread(np.flatnonzero(task.folds >= 0), _COMPARED), shift)
+    _fill(reference, setup, final, spread(np.flatnonzero(task.folds >= 0)), shift)
     size = setup.preprocess.size
     assert size is not None  # noqa: S101 - _preprocess gives one
     return TrainedDetector(
@@ -144,11 +145,6 @@ def _detection(shift: tuple[float, float] = (0.0, 0.0), views: Views = 1) -> Det
     return Detection(agree=AGREE, shift=shift, views=views)
 
 
-def _spread(rows: Rows, most: int) -> Rows:
-    """Up to ``most`` of the rows, evenly spread."""
-    return np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))])
-
-
 def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[float, float]:
     """How far (x, y) the boxes that the model finds lie right of and below those it learned from, in their pixels.
 
@@ -157,7 +153,7 @@ def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[f
     strongest found box of their class overlaps by half; (0, 0) where there are too few to tell.
     """
     rows = setup.task.training_rows(fold)
-    rows = _spread(rows[setup.task.folds[rows] >= 0], _LOOKED_AT)
+    rows = spread(rows[setup.task.folds[rows] >= 0], _LOOKED_AT)
     moved = []
     for row, found in zip(rows, locate(setup, model, rows), strict=True):
         true = setup.task.manifest.records[row].boxes
@@ -199,8 +195,8 @@ def _tell_of_small(task: Task, config: DetectorConfig, source: Source) -> None:
     """Say before the work that many boxes are too small to be found, where windows would show them larger."""
     sides = np.concatenate([(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).min(1) for boxes in source.boxes])
     share, size = float((sides < _SMALL).mean()), max(source.pixels.shape[1:3])
-    larger = any(max(read_size(record.path)) > size for record in task.manifest.records)
-    if share > _MANY_SMALL and larger and not config.tile:
+    larger = max(max(read_size(record.path)) for record in task.manifest.records) >= _MUCH_LARGER * size
+    if share > _MANY_SMALL and larger and size >= LEAST_TILE and not config.tile:
         told = f"ahead: at size={size}, {share:.0%} of the boxes are less than {_SMALL} pixels wide or high"
         task.progress(f"{told}; --set tile={size} would show them as they are", 1, 1)
 
@@ -253,7 +249,7 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
     model = copy.deepcopy(teacher) or _build(setup.task, config, setup.preprocess, setup.start, seed)
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
-    count = len(_passed(setup, rows, np.random.default_rng(seed)))
+    count = len(passed(setup, rows, np.random.default_rng(seed)))
     batch = min(config.batch, count)
     loop = LoopConfig(
         epochs=config.epochs,
@@ -297,7 +293,7 @@ def _batches(setup: Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Ite
     still = epoch >= round(config.epochs * (1 - config.still))
     made = SceneConfig(mosaic=0.0 if still else config.mosaic, paste=config.paste, zoom=config.zoom)
     changes = of_strength(config.augment, spatial=False)
-    order = _passed(setup, rows, rng)
+    order = passed(setup, rows, rng)
     for chosen in order[: len(order) // batch * batch].reshape(-1, batch):
         images, targets = scenes(setup.source, chosen, _scene_size(setup, rng), made, rng)
         pixels = augment(images.to(setup.device).float() / 255, changes, generator)
@@ -305,7 +301,7 @@ def _batches(setup: Setup, rows: Rows, batch: int, seed: int, epoch: int) -> Ite
         yield ((pixels - mean) / std).contiguous(memory_format=torch.channels_last), targets.to(setup.device)
 
 
-def _passed(setup: Setup, rows: Rows, rng: np.random.Generator) -> Rows:
+def passed(setup: Setup, rows: Rows, rng: np.random.Generator) -> Rows:
     """The pictures of an epoch, in their order: all of them; of windows, at most as many without a box as with one."""
     if not setup.config.tile:
         return rng.permutation(rows)
@@ -378,7 +374,7 @@ def _details(setup: Setup, final: Detector, size: tuple[int, int]) -> dict[str, 
             "description": setup.spec.description,
             "licence": setup.spec.licence,
             "parameters": sum(parameter.numel() for parameter in final.parameters()),
-            "gflops": round(2e-9 * setup.config.views * multiply_adds(final, size), 3),
+            "gflops": round(2e-9 * multiply_adds(final, size), 3),
         },
         "device": setup.device.type,
         "precision": str(setup.dtype).removeprefix("torch."),

@@ -22,14 +22,14 @@ def firm_limits(found: Sequence[Boxes], annotated: Sequence[Boxes], classes: int
 
     Args:
         found: of each image without annotation, scored in [0, 1].
-        annotated: of each annotated image.
+        annotated: of each annotated image; difficult ones do not count.
         classes: C.
         share: of the boxes expected, above 0.
         least: no limit is lower.
     """
     drawn = np.zeros(classes)
     for boxes in annotated:
-        drawn += np.bincount(boxes.class_id, minlength=classes)
+        drawn += np.bincount(boxes.class_id[~np.asarray(boxes.difficult)], minlength=classes)
     wanted = np.maximum(1, np.rint(share * drawn / max(1, len(annotated)) * len(found))).astype(int)
     scores = np.concatenate([np.zeros(0), *(np.asarray(boxes.score) for boxes in found)])
     names = np.concatenate([np.zeros(0, np.int64), *(boxes.class_id for boxes in found)])

@@ -22,7 +22,7 @@ from millscale.runtime.fusion import AGREE, fuse
 from millscale.runtime.views import boxes_of_view, view_of
 from millscale.train.config import DetectorConfig, SemiDetectorConfig
 from millscale.train.detection import Detector
-from millscale.train.detector import Rows, Setup, locate, train_detector, train_on
+from millscale.train.detector import Rows, Setup, locate, passed, train_detector, train_on
 from millscale.train.device import repeatable
 from millscale.train.export import Normalise
 from millscale.train.pseudo import firm_limits, pseudo_boxes, teaches
@@ -54,13 +54,14 @@ def _learn(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[st
     config, folds = setup.config, setup.task.folds
     assert isinstance(config, SemiDetectorConfig)  # noqa: S101 - train_semi_detector gives one
     rows = setup.task.training_rows(fold)
-    annotated, bare = setup.pictures(rows[folds[rows] >= 0]), setup.pictures(rows[folds[rows] < 0])
+    images = rows[folds[rows] >= 0], rows[folds[rows] < 0]
+    annotated, bare = map(setup.pictures, images)
     # The teacher does not depend on the options of its students, nor need it be trained anew when they change.
     own = DetectorConfig(**{option.name: getattr(config, option.name) for option in fields(DetectorConfig)})
     names = [f"{name} teacher {number}".removesuffix(" 0") for number in range(config.teachers)]
     teachers = [train_on(replace(setup, config=own), annotated, teacher) for teacher in names]
     model = teachers[0]
-    told: dict[str, Any] = {"annotated": len(annotated), "without_annotation": len(bare), "rounds": []}
+    told: dict[str, Any] = {"annotated": len(images[0]), "without_annotation": len(images[1]), "rounds": []}
     judged = np.flatnonzero(folds == fold)
     told["map50"] = [_map50(setup, model, judged)] if len(judged) else []
     students = replace(config, epochs=config.student_epochs, rate=config.student_rate)
@@ -68,7 +69,8 @@ def _learn(setup: Setup, fold: int | None, name: str) -> tuple[Detector, dict[st
         source, counts = _with_pseudo_boxes(setup, teachers, annotated, bare, f"{name} boxes {number}")
         told["rounds"].append(counts)
         used = bare[[teaches(source.boxes[row]) for row in bare]]
-        mixed = np.concatenate([np.tile(annotated, _times(len(annotated), len(used), config.annotated)), used])
+        shown = passed(setup, annotated, np.random.default_rng(setup.task.seed))
+        mixed = np.concatenate([np.tile(shown, _times(len(shown), len(used), config.annotated)), used])
         start = None if config.anew else model
         model = train_on(replace(setup, config=students, source=source), mixed, f"{name} student {number}", start)
         teachers = [model]

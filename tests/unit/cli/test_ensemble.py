@@ -154,7 +154,7 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
         (["DETECTOR", "DETECTOR", "--weights", "nan,1"], 2, "--weights: expected numbers such as 1,2,1, found 'nan,1'"),
         (["DETECTOR", "DETECTOR", "--weights", "1,inf"], 2, "--weights: expected numbers such as 1,2,1, found '1,inf'"),
         (["DETECTOR", "DETECTOR", "--views", "3"], 2, "--views: expected one of 1, 2, 4, 8, found 3"),
-        (["DETECTOR", "--tile", "32"], 2, "tile: expected 0, for whole images, or 64 and more, found 32"),
+        (["DETECTOR", "--tile", "32"], 2, "tile: expected 0, for whole images, or 64 to 8192, found 32"),
         (["CLASSIFIER", "--tile", "64"], 2, "views, tile, data: expected a detector, found none"),
     ],
 )  # fmt: skip

@@ -1,11 +1,12 @@
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
+from millscale.core import plugins
 from millscale.core.errors import UsageError
 from millscale.learn.probe import ProbeConfig
-from millscale.pipeline.config import TrainConfig, recipe_config
+from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
 from millscale.runtime.card import Costs
 
 
@@ -20,6 +21,21 @@ from millscale.runtime.card import Costs
 )
 def test_options_are_read_as_their_fields_type(options, expected):
     assert recipe_config("probe", options) == expected
+
+
+@pytest.mark.parametrize("recipe", ["detect", "detect_semi"])
+def test_a_choice_of_numbers_is_read_from_words(recipe):
+    assert recipe_config(recipe, {"views": "8", "tile": "256"}).views == 8
+    with pytest.raises(UsageError, match="views: expected 1 or 2 or 4 or 8, found '3'"):
+        recipe_config(recipe, {"views": "3"})
+
+
+@pytest.mark.parametrize("recipe", plugins.names(RECIPES))
+def test_every_default_can_be_given_in_words(recipe):
+    config = plugins.load(RECIPES, recipe).Config()
+    words = {field.name: str(getattr(config, field.name)) for field in fields(config)}
+    same = {name: word.lower() if word in ("True", "False") else word for name, word in words.items() if word != "None"}
+    assert recipe_config(recipe, same) == config
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from millscale.core.boxes import iou_matrix
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
 from millscale.data.manifest import ImageRecord, Manifest
@@ -10,7 +11,7 @@ from millscale.pipeline.ensemble import _in_windows, ensemble
 from millscale.pipeline.evaluate import evaluate
 from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, content_keys, make_bundle, open_bundle
-from millscale.runtime.card import Part
+from millscale.runtime.card import TASKS, Part
 from millscale.runtime.inspector import Inspector
 
 
@@ -65,6 +66,12 @@ def test_what_is_fused_already_keeps_its_weights_and_thresholds(knowing, tmp_pat
     assert [part.detection.views for part in again.card.parts] == [4, 4]
 
 
+def test_beside_a_classifier_what_is_fused_stays_fused_as_it_was(knowing, tmp_path, images):
+    first = ensemble([knowing("detector"), knowing("one_eyed")], "first", weights=[3, 1], images=images)
+    made = ensemble([first.save(tmp_path / "first.millscale"), knowing("classifier")], "both")
+    assert made.card.fusion == first.card.fusion
+
+
 def test_fused_detectors_get_thresholds_of_the_fused_scores(knowing, images):
     """One sees the first cell only, so that the mean of the two is half of what one finds elsewhere."""
     some = images.select(["1.png", "2.png", "3.png"])
@@ -98,17 +105,23 @@ def test_a_member_that_keeps_nothing_of_what_it_learned_from_is_refused(bundles,
         ensemble([knowing("detector"), bundles.one_eyed], "made", images=images)
 
 
-@pytest.mark.parametrize(("name", "limits"), [("detector", ["noise"]), ("both", ["aspect", "noise", "size"])])
-def test_windows_reach_the_detectors_and_lift_limits_of_size_unless_the_whole_is_classified(bundles, name, limits):
-    bundle = open_bundle(getattr(bundles, name))
-    card = bundle.card.model_dump(exclude={"sha256"})
-    card["quality"] = {"size": (30.0, 60.0), "aspect": (0.5, 2.0), "noise": (0.0, 1.0)}
-    path = make_bundle(card, bundle.members).save(getattr(bundles, name).with_name(f"{name}-limits.millscale"))
-    made = ensemble([path], "made", tile=64)
+@pytest.mark.parametrize("name", ["detector", "both"])
+def test_windows_reach_the_detectors_and_zero_takes_them_off(bundles, name, tmp_path):
+    made = ensemble([getattr(bundles, name)], "made", tile=64)
     assert [part.tile for part in made.card.parts] == [None, 64][-len(made.card.parts) :]
-    assert sorted(made.card.quality) == limits
-    assert ensemble([made.save(path.with_name("made.millscale"))], "again", tile=0).card.detectors[0].tile is None
-    assert sorted(ensemble([path], "other", views=2).card.quality) == ["aspect", "noise", "size"]
+    assert ensemble([made.save(tmp_path / "made.millscale")], "again", tile=0).card.detectors[0].tile is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks", "fault"), [("detector", TASKS, 0), ("both", TASKS, 1), ("both", ("detect",), 0)]
+)
+def test_images_of_any_size_are_no_fault_where_all_is_seen_in_windows(bundles, tmp_path, name, tasks, fault):
+    bundle = open_bundle(getattr(bundles, name))
+    card = bundle.card.model_dump(exclude={"sha256"}) | {"quality": {"size": (30.0, 60.0), "aspect": (0.5, 2.0)}}
+    made = ensemble([make_bundle(card, bundle.members).save(tmp_path / "limits.millscale")], "made", tile=64)
+    image = (128 + 60 * np.add.outer(np.sin(np.arange(64) / 9), np.sin(np.arange(400) / 13)) / 2).astype(np.uint8)
+    assert (Inspector(made, tasks=tasks).inspect(image).fault is not None) == bool(fault)
+    assert Inspector(bundle).inspect(image).fault is None
 
 
 def test_a_picture_larger_than_any_it_learned_from_is_inspected_in_windows(bundles):
@@ -117,7 +130,7 @@ def test_a_picture_larger_than_any_it_learned_from_is_inspected_in_windows(bundl
     image[16:32, 272:288, 0] = 255
     made = ensemble([bundles.detector], "made", tile=64)
     boxes = Inspector(made).inspect(image).boxes
-    assert np.abs(boxes.xyxy[0] - [272, 16, 288, 32]).max() <= 16
+    assert iou_matrix(boxes.xyxy[:1], [[272, 16, 288, 32]])[0, 0] > 0.3  # cells lie where they lie in windows
     assert boxes.score[0] > 0.5
     assert open_bundle(made.save(bundles.detector.with_name("windows.millscale"))).card == made.card
 

@@ -89,6 +89,11 @@ def test_in_windows_cells_are_found_at_their_place_and_size(locator, size, views
     assert told(locator(tile=40, views=views).locate(image)) == expected
 
 
+def test_a_single_pixel_is_looked_at_too(locator):
+    image = np.full((1, 1, 3), 255, np.uint8)
+    assert (locator(tile=64).locate(image).xyxy == [0, 0, 1, 1]).all()
+
+
 def test_without_windows_a_large_image_shows_less(locator):
     image = np.zeros((40, 400, 3), np.uint8)
     image[10:20, 30:40, 0] = 255

@@ -78,10 +78,31 @@ def test_of_several_that_agree_the_strongest_are_one_and_the_rest_is_suppressed(
     assert told(found) == [(0, 70, 10, 95, 30)]
 
 
-def test_no_more_come_than_the_card_allows_and_none_beyond_the_picture():
-    boxes = [(0, 10 * k, 10, 10 * k + 8, 30) for k in range(30)]
-    few = united(parts_of(boxes), WINDOWS, Detection(thresholds={}, most=7))
-    assert len(few) == 7
+@pytest.mark.parametrize("end", [(590, 50), (590, 160), (590, 300), (590, 590), (60, 590), (10, 590)])
+def test_a_sloping_scratch_is_one_box_although_its_pieces_fill_no_box(end):
+    shows = np.zeros((600, 600), bool)
+    for x, y in np.linspace((10, 40), end, 3000).astype(int):
+        shows[y : y + 4, x : x + 4] = True
+    windows, found = windows_of((600, 600), 200), []
+    for left, top, right, bottom in windows:
+        rows, columns = np.nonzero(shows[top:bottom, left:right])
+        piece = [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]] if len(rows) else []
+        found.append(Boxes(piece, [0] * len(piece), [0.9] * len(piece)))
+    rows, columns = np.nonzero(shows)
+    assert told(united(found, windows, DETECTION)) == [
+        (0, columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    ]
+
+
+def test_more_windows_may_show_more_defects():
+    boxes = [(0, x, y, x + 8, y + 8) for x in range(2, 1990, 20) for y in (5, 45, 75)]
+    windows = windows_of((100, 2000), SIDE)
+    assert told(united(parts_of(boxes, windows), windows, DETECTION)) == sorted(boxes)
+    few = united(parts_of(boxes, windows), windows, Detection(thresholds={}, most=2))
+    assert len(few) == 2 * len(windows)
+
+
+def test_none_lies_beyond_the_picture():
     narrow = windows_of((60, 80), SIDE)
     assert told(united([Boxes([[50, 50, 99, 99], [85, 0, 99, 20]], [0, 0], [0.9, 0.8])], narrow, DETECTION)) == [
         (0, 50, 50, 80, 60)

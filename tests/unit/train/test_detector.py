@@ -20,7 +20,7 @@ from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
 from millscale.runtime.detect import decode  # noqa: E402
 from millscale.train.config import DetectorConfig  # noqa: E402
 from millscale.train.detection import Detector  # noqa: E402
-from millscale.train.detector import _passed, _set_up, annotators_shift, train_detector  # noqa: E402
+from millscale.train.detector import _set_up, annotators_shift, passed, train_detector  # noqa: E402
 
 CONFIG = DetectorConfig(size=64, epochs=2, batch=4, start="random", final="reuse")
 
@@ -163,7 +163,7 @@ def test_an_epoch_shows_every_defect_and_no_more_that_shows_nothing(wide, tmp_pa
     setup = _set_up(Task(wide, np.arange(12) % 3, 0, tmp_path, silent), replace(CONFIG, tile=64))
     rows = setup.pictures(np.arange(12))
     shows = np.array([len(boxes) > 0 for boxes in setup.source.boxes])
-    first, second = (_passed(setup, rows, np.random.default_rng(seed)) for seed in (0, 1))
+    first, second = (passed(setup, rows, np.random.default_rng(seed)) for seed in (0, 1))
     for epoch in (first, second):
         assert len(set(epoch)) == len(epoch)
         assert set(np.flatnonzero(shows)) <= set(epoch)

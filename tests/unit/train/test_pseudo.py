@@ -23,6 +23,11 @@ def test_a_limit_lets_through_as_many_as_were_drawn_an_image():
     assert_allclose(firm_limits(found, annotated, 2, 0.67, 0.0), [0.8, 0.6])
 
 
+def test_boxes_that_were_drawn_to_be_ignored_ask_for_none():
+    drawn = Boxes([[0, 0, 9, 9]] * 3, [0, 0, 0], difficult=[False, True, True])
+    assert_allclose(firm_limits([boxes((0, 0.9), (0, 0.7), (0, 0.4))], [drawn], 1, 1.0, 0.0), [0.9])
+
+
 def test_a_class_found_too_seldom_is_let_through_down_to_the_least():
     assert_allclose(firm_limits([boxes((0, 0.9))], [boxes((0, 1.0), (0, 1.0), (1, 1.0))], 2, 1.0, 0.3), 0.3)
     assert_allclose(firm_limits([boxes()], [boxes()], 2, 1.0, 0.3), 0.3)

@@ -51,6 +51,15 @@ def test_only_annotated_images_are_judged_and_the_teacher_is_judged_on_them_too(
     assert 0 <= min(teacher, student) <= max(teacher, student) <= 1
 
 
+def test_windows_of_images_are_learned_from_and_images_told_of(manifest, tmp_path):
+    """Images of 48 pixels, each one window of 64 with grey beyond its edges."""
+    task = Task(manifest, FOLDS, 7, tmp_path, silent)
+    found = train_semi_detector(task, replace(CONFIG, tile=64, epochs=1))
+    assert found.tile == 64
+    told = found.details["learned"]["fold 0"]
+    assert (told["annotated"], told["without_annotation"]) == (6, 2)
+
+
 def test_images_that_share_a_group_with_the_fold_held_out_are_not_learned_from(trained):
     assert_array_equal(trained.trained_on, [1, 2, 3, 5, 6, 9, 10, 11])
     assert trained.details["learned"]["fold 0"]["without_annotation"] == 2

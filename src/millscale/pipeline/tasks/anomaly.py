@@ -13,9 +13,9 @@ from millscale.data.audit.audit import BLANK_IMAGE, Audit
 from millscale.data.defect_free import is_defect_free
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.imaging.decode import decode_image
-from millscale.learn.recipe import Progress, Task, TrainedAnomaly
+from millscale.learn.recipe import Progress, Task, TrainedAnomaly, spread
 from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
-from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture, spread
+from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture
 from millscale.pipeline.config import TrainConfig
 from millscale.report.report import AnomalyReport, AuditSummary, Protocol
 from millscale.runtime.anomaly import NORMAL, Scorer, squashed

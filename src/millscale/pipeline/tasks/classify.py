@@ -14,10 +14,10 @@ from millscale.data.manifest import Manifest
 from millscale.imaging.decode import decode_image
 from millscale.learn.calibrate import conformal_threshold
 from millscale.learn.openset import HeldOut, calibrate
-from millscale.learn.recipe import Progress, Task, Trained
+from millscale.learn.recipe import Progress, Task, Trained, spread
 from millscale.metrics.evaluation import ClassificationMetrics
 from millscale.metrics.predictions import PredictionTable
-from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture, spread
+from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture
 from millscale.pipeline.config import TrainConfig
 from millscale.pipeline.run import write_predictions
 from millscale.report.report import AuditSummary, Protocol, Report

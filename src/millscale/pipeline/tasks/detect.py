@@ -12,12 +12,12 @@ from millscale.core.types import Boxes, Image
 from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import decode_image, read_size
-from millscale.learn.recipe import Progress, Task, TrainedDetector
+from millscale.learn.recipe import Progress, Task, TrainedDetector, spread
 from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detection_results import write_coco_results
 from millscale.metrics.detection_thresholds import choose_thresholds, crossfit_thresholds
 from millscale.metrics.detections import DetectionTable
-from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture, spread
+from millscale.pipeline.bundling import GOLDEN, bundle_with, golden_picture
 from millscale.pipeline.config import TrainConfig
 from millscale.report.report import AuditSummary, DetectionReport, Protocol
 from millscale.runtime.bundle import Bundle
