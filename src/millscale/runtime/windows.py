@@ -20,6 +20,8 @@ from millscale.runtime.detect import suppress
 _SAME, _MEETING, _WITHIN = 0.5, 0.3, 0.9
 """Within what two windows share: the overlap from above which two boxes are one; the share of the smaller of two pieces
 that lies in the other where borders cut both, and of a piece where they cut it alone."""
+_HEARD, _AS_SURE = 0.3, 0.9
+"""Scores, as a share of the strongest: of a box that has a say in where a defect ends, and of one that is as sure."""
 _AT_BORDER = 0.02
 """How far from its window's border a box may end that the border cuts, as a share of the window's side."""
 
@@ -51,7 +53,9 @@ def united(found: Sequence[Boxes], windows: Sequence[Window], detection: Detecti
     order = order[(xyxy[order, 2:] > xyxy[order, :2]).all(1)]
     xyxy, score, classes, home = xyxy[order], score[order], classes[order], home[order]
     defects = _defects(xyxy, classes, home, corners)
-    whole = np.array([_whole(xyxy[rows], corners[home[rows]]) for rows in defects], np.float32).reshape(-1, 4)
+    whole = np.array([_whole(xyxy[rows], score[rows], corners[home[rows]]) for rows in defects], np.float32).reshape(
+        -1, 4
+    )
     first = np.array([rows[0] for rows in defects], np.int64)
     kept = suppress(whole, classes[first], detection.iou, min(detection.most * len(windows), MOST))
     return Boxes(whole[kept], classes[first][kept], score[first][kept])
@@ -103,11 +107,21 @@ def _ends_inside(window: Floats, other: Floats) -> Cut:
     return np.concatenate([window[:2] > other[:2], window[2:] < other[2:]])
 
 
-def _whole(xyxy: Floats, corners: Floats) -> Floats:
-    """The box ``(4,)`` of a defect from its boxes ``(K, 4)`` in windows ``(K, 4)``, the strongest first."""
-    low, high = corners[:, :2] == corners[:, :2].min(0), corners[:, 2:] == corners[:, 2:].max(0)
-    box = np.concatenate([np.where(low, xyxy[:, :2], np.inf).min(0), np.where(high, xyxy[:, 2:], -np.inf).max(0)])
-    return np.asarray(box if (box[2:] > box[:2]).all() else xyxy[0])  # a chain of boxes may contradict itself
+def _whole(xyxy: Floats, score: NDArray[np.float32], corners: Floats) -> Floats:
+    """The box ``(4,)`` of a defect from its boxes ``(K, 4)`` in windows ``(K, 4)``, the strongest first.
+
+    Of windows that see equally far, the strongest box tells where a side lies, or the outermost of those that are
+    about as sure. Weak boxes have no say.
+    """
+    heard = score >= _HEARD * score[0]
+    xyxy, score, corners = xyxy[heard], score[heard], corners[heard]
+    sides = []
+    for side, outermost in enumerate((np.min, np.min, np.max, np.max)):
+        furthest = corners[:, side] == outermost(corners[:, side])
+        sure = furthest & (score >= _AS_SURE * score[furthest][0])
+        sides.append(outermost(xyxy[sure, side]))
+    box = np.array(sides)
+    return box if (box[2:] > box[:2]).all() else np.asarray(xyxy[0])  # a chain of boxes may contradict itself
 
 
 def _within(xyxy: Floats, limits: Floats) -> Floats:
