@@ -145,7 +145,7 @@ def test_finetuning_starts_from_the_weights_and_a_fitted_head(task, weights, mon
 def test_finetuning_without_weights_names_the_way_out(task, tmp_path, monkeypatch):
     monkeypatch.setenv("MILLSCALE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"expected resnet18_tv_upto_layer3.safetensors .* Set MILLSCALE_WEIGHTS"):
+    with pytest.raises(ModelError, match=r"expected resnet18_tv_upto_layer3.safetensors .* set MILLSCALE_WEIGHTS"):
         finetune.run(task, replace(FINETUNE, network="resnet18"))
 
 
