@@ -41,6 +41,8 @@ PREDICTIONS, BUNDLES = HERE / "predictions", HERE / "bundles"
 NANO = BUNDLES / "neu-det-nano-kaggle1440.millscale"
 LEAK_PARTS = ("leaky", "clean")
 PAIRED_CALLS = 200
+PLACES = tuple((200 * column, 200 * row) for row in range(3) for column in range(3))
+"""Left and top of the nine images of a sheet."""
 
 
 def main() -> None:
@@ -234,15 +236,14 @@ def _windows(images: Manifest) -> None:
 
 def _sheet(records: Sequence[ImageRecord]) -> tuple[Image, Boxes]:
     """Nine images of 200 x 200 as one, with their boxes."""
-    places = [(200 * column, 200 * row) for row in range(3) for column in range(3)]
     pixels = [read_image(record.path) for record in records]
     rows = [np.concatenate(pixels[start : start + 3], 1) for start in range(0, 9, 3)]
-    return np.concatenate(rows), _placed([record.boxes for record in records], places)
+    return np.concatenate(rows), _placed([record.boxes for record in records])
 
 
-def _placed(parts: Sequence[Boxes], places: Sequence[tuple[int, int]]) -> Boxes:
+def _placed(parts: Sequence[Boxes]) -> Boxes:
     return Boxes(
-        np.concatenate([boxes.xyxy + np.array([*place, *place]) for boxes, place in zip(parts, places, strict=True)]),
+        np.concatenate([boxes.xyxy + np.array([*place, *place]) for boxes, place in zip(parts, PLACES, strict=True)]),
         np.concatenate([boxes.class_id for boxes in parts]),
         np.concatenate([boxes.score for boxes in parts]),
         np.concatenate([boxes.difficult for boxes in parts]),
@@ -250,8 +251,7 @@ def _placed(parts: Sequence[Boxes], places: Sequence[tuple[int, int]]) -> Boxes:
 
 
 def _one_by_one(inspector: Inspector, sheet: Image) -> Boxes:
-    places = [(200 * column, 200 * row) for row in range(3) for column in range(3)]
-    return _placed([inspector.inspect(sheet[y : y + 200, x : x + 200]).boxes for x, y in places], places)
+    return _placed([inspector.inspect(sheet[y : y + 200, x : x + 200]).boxes for x, y in PLACES])
 
 
 def _same(images: Manifest) -> str:

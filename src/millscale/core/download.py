@@ -1,5 +1,7 @@
 """Weights that the project publishes: fetched by name into the cache, kept only if they are what they should be."""
 
+import hashlib
+import os
 import shutil
 import urllib.request
 from collections.abc import Callable
@@ -9,6 +11,26 @@ from millscale.core.errors import ModelError
 from millscale.core.paths import cache_dir
 
 WEIGHTS_URL = "https://github.com/millscale/millscale/releases/download/weights-1/"
+
+
+def places(file: str) -> list[Path]:
+    """Where a file of weights is looked for: the folder ``MILLSCALE_WEIGHTS``, then the files fetched earlier."""
+    chosen = os.environ.get("MILLSCALE_WEIGHTS")
+    return ([Path(chosen) / file] if chosen else []) + [cache_dir("weights") / file]
+
+
+def require_published(path: Path, data: bytes, name: str, sha256: str) -> None:
+    """Refuse a file that is not the published one of its name.
+
+    Raises:
+        ModelError: another hash; the message says how to fetch it again.
+    """
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ModelError(
+            f"{path}: expected the published {name} with sha256 {sha256[:12]}…, "
+            f"found {found[:12]}…. Remove the file and run `millscale data fetch {name}`."
+        )
 
 
 def downloaded(

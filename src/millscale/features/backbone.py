@@ -5,16 +5,14 @@ deviation, and gives feature maps ``(n, c, h', w')``. Its spec is one file in ``
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from millscale.core import plugins
-from millscale.core.download import WEIGHTS_URL, downloaded
+from millscale.core.download import WEIGHTS_URL, downloaded, places, require_published
 from millscale.core.errors import ModelError
-from millscale.core.paths import cache_dir
 from millscale.runtime.onnx_audit import check_onnx
 
 PACKAGE = "millscale.features.backbones"
@@ -89,18 +87,13 @@ def _places(spec: BackboneSpec) -> list[Path]:
     file = f"{spec.name}.onnx"
     if spec.packaged:
         return [Path(str(files("millscale.features"))) / "weights" / file]
-    chosen = os.environ.get("MILLSCALE_WEIGHTS")
-    return ([Path(chosen) / file] if chosen else []) + [cache_dir("weights") / file]
+    return places(file)
 
 
 def _verified(path: Path, spec: BackboneSpec) -> bytes:
     data = path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if spec.sha256 and found != spec.sha256:
-        raise ModelError(
-            f"{path}: expected the published {spec.name} with sha256 {spec.sha256[:12]}…, "
-            f"found {found[:12]}…. Remove the file and run `millscale data fetch {spec.name}`."
-        )
+    if spec.sha256:
+        require_published(path, data, spec.name, spec.sha256)
     check_onnx(data, str(path))
     return data
 

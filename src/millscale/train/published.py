@@ -1,13 +1,10 @@
 """The published weights that networks and detectors start from; listing and fetching them needs no torch."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from millscale.core.download import WEIGHTS_URL, downloaded
+from millscale.core.download import WEIGHTS_URL, downloaded, places, require_published
 from millscale.core.errors import ModelError
-from millscale.core.paths import cache_dir
 
 PUBLISHED = {
     "mobilenet_v2_onnxzoo_backbone": "8c24e472c2360d3454063fa617ff781706a0495d26aa8ef507fb1d5f3fd8e2d1",
@@ -30,12 +27,7 @@ def download_weights(name: str, *, url: str = WEIGHTS_URL, report: Callable[[str
     """
 
     def verify(path: Path) -> None:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != PUBLISHED[name]:
-            raise ModelError(
-                f"{path}: expected the published {name} with sha256 {PUBLISHED[name][:12]}…, found {found[:12]}…. "
-                f"Remove the file and run `millscale data fetch {name}`."
-            )
+        require_published(path, path.read_bytes(), name, PUBLISHED[name])
 
     return downloaded(f"{name}.safetensors", verify, url=url, report=report)
 
@@ -46,14 +38,14 @@ def find_weights(file: str) -> Path:
     Raises:
         ModelError: in neither.
     """
-    chosen = os.environ.get("MILLSCALE_WEIGHTS")
-    places = ([Path(chosen)] if chosen else []) + [cache_dir("weights")]
-    for place in places:
-        if (place / file).is_file():
-            return place / file
+    candidates = places(file)
+    for place in candidates:
+        if place.is_file():
+            return place
     raise ModelError(
-        f"Pretrained weights: expected {file} in $MILLSCALE_WEIGHTS or among the fetched files, found it in "
-        f"none of {', '.join(map(str, places))}. Run `millscale data fetch {Path(file).stem}` with a network, set "
-        "MILLSCALE_WEIGHTS to the folder that holds it, or train without it: --set network=millscale_s, --recipe probe "
-        "or --recipe scratch; a detector at --set start=random, yolo_n or yolo_w at --set start=packaged."
+        f"Pretrained weights: expected {file} in $MILLSCALE_WEIGHTS or among the fetched files, found it in none of "
+        f"{', '.join(str(place.parent) for place in candidates)}. Run `millscale data fetch {Path(file).stem}` with a "
+        "network, set MILLSCALE_WEIGHTS to the folder that holds it, or train without it: --set network=millscale_s, "
+        "--recipe probe or --recipe scratch; a detector at --set start=random, yolo_n or yolo_w at --set "
+        "start=packaged."
     )
