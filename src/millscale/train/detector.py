@@ -6,6 +6,7 @@ Nothing is chosen on the fold held out: the rate falls to zero and the last weig
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,9 +45,14 @@ _LOOKED_AT = 500
 """Images that tell of a shift."""
 _SAME_BOX, _LEAST_PAIRS, _LARGEST_SHIFT = 0.5, 100, 4.0
 """IoU, boxes, and pixels: what tells of a shift, how many must, and what no longer would be one."""
-_SMALL, _MANY_SMALL, _MUCH_LARGER = 8, 0.2, 1.5
-"""Pixels, a cell of the finest grid, the share of such boxes from which it is told, and how much larger than the
-network's size an image must be for windows to help. NEU-DET has no box below 12."""
+_SMALL, _FEW_SMALL, _LARGEST = 8, 0.1, 640
+"""Pixels, a cell of the finest grid; the share of smaller boxes that a size is to have, and the largest size taken for
+it without being asked."""
+_MANY_SMALL, _MUCH_LARGER = 0.2, 1.5
+"""The share of small boxes from which windows are told of, and how much larger than the network's size an image must be
+for them to help. NEU-DET has no box below 12."""
+_LEAST_BATCH, _MOST_BATCH, _STEPS = 8, 32, 8
+"""Images a step where nobody says how many, and the steps of an epoch that few images are to make."""
 _UNFOLDING = 256
 """Images from which batch norms take their statistics before training."""
 
@@ -187,23 +193,23 @@ def _set_up(task: Task, config: DetectorConfig) -> Setup:
         boxes += [_in_tensor(record.boxes, window, geometry, pixels.shape[1:3]) for window in windows]
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
     source = Source(grey_or_coloured(pixels), boxes)
-    _tell_of_small(task, config, source)
+    _tell_of_small(task, config, spec, source)
     return Setup(task, config, spec, preprocess, source, np.array(home, np.int64), device, dtype, start)
 
 
-def _tell_of_small(task: Task, config: DetectorConfig, source: Source) -> None:
+def _tell_of_small(task: Task, config: DetectorConfig, spec: DetectorSpec, source: Source) -> None:
     """Say before the work that many boxes are too small to be found, where windows would show them larger."""
-    sides = np.concatenate([(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).min(1) for boxes in source.boxes])
+    sides = np.concatenate([_sides(boxes) for boxes in source.boxes])
     share, size = float((sides < _SMALL).mean()), max(source.pixels.shape[1:3])
     larger = max(max(read_size(record.path)) for record in task.manifest.records) >= _MUCH_LARGER * size
     if share > _MANY_SMALL and larger and size >= LEAST_TILE and not config.tile:
         told = f"ahead: at size={size}, {share:.0%} of the boxes are less than {_SMALL} pixels wide or high"
-        task.progress(f"{told}; --set tile={size} would show them as they are", 1, 1)
+        task.progress(f"{told}; --set tile={config.size or spec.size} would show them as they are", 1, 1)
 
 
 def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
     """All images at one size, whose sides are multiples of the detector's stride."""
-    size = config.size or spec.size
+    size = config.size or _size(task, config, spec)
     if size % spec.stride:
         raise UsageError(f"size: expected a multiple of {spec.stride} for {config.detector}, found {size}.")
     check_tile(config.tile, size)
@@ -215,6 +221,26 @@ def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Prepr
     same = len({round(w / h, 3) for w, h in shapes}) == 1
     width, height = sides.pop() if same else (size, size)
     return Preprocess("resize" if same else "letterbox", (height, width), spec.mean, spec.std)
+
+
+def _size(task: Task, config: DetectorConfig, spec: DetectorSpec) -> int:
+    """The detector's own size, or as much more as most boxes that are learned from need to be seen."""
+    records = [task.manifest.records[row] for row in task.training_rows(0)]
+    shares = [_sides(r.boxes) / max(read_size(r.path)) for r in records if r.boxes is not None and len(r.boxes)]
+    if config.tile or not shares:
+        return spec.size
+    needed = _SMALL / max(float(np.quantile(np.concatenate(shares), _FEW_SMALL)), 1e-6)
+    size = min(math.ceil(needed / spec.stride) * spec.stride, max(_LARGEST, spec.size))
+    if size <= spec.size:
+        return spec.size
+    told = f"ahead: size {size}, because at {spec.size} many boxes are less than {_SMALL} pixels wide or high"
+    task.progress(f"{told}; --set size={spec.size} takes {(spec.size / size) ** 2:.0%} of the time", 1, 1)
+    return size
+
+
+def _sides(boxes: Boxes) -> NDArray[np.float32]:
+    """The shorter side of each box."""
+    return np.asarray((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).min(1))
 
 
 def _in_tensor(boxes: Boxes | None, window: Window, geometry: Geometry, size: tuple[int, int]) -> Boxes:
@@ -250,7 +276,7 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
     count = len(passed(setup, rows, np.random.default_rng(seed)))
-    batch = min(config.batch, count)
+    batch = images_a_step(config.batch, count)
     loop = LoopConfig(
         epochs=config.epochs,
         rate=config.rate or setup.spec.rate,
@@ -278,6 +304,14 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
 
     fit(job, loop, setup.task.folder / f"{name.replace(' ', '-')}.safetensors", tell)
     return model
+
+
+def images_a_step(asked: int, count: int) -> int:
+    """How many of ``count`` pictures a step learns from, where ``asked`` (0 for none) is wished for.
+
+    A detector learns by its steps: few images in large batches are too few of them.
+    """
+    return min(asked or min(max(count // _STEPS, _LEAST_BATCH), _MOST_BATCH), count)
 
 
 def _loss(network: nn.Module, _average: nn.Module, given: tuple[Tensor, Targets]) -> Tensor:

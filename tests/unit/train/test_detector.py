@@ -20,7 +20,7 @@ from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
 from millscale.runtime.detect import decode  # noqa: E402
 from millscale.train.config import DetectorConfig  # noqa: E402
 from millscale.train.detection import Detector  # noqa: E402
-from millscale.train.detector import _set_up, annotators_shift, passed, train_detector  # noqa: E402
+from millscale.train.detector import _set_up, annotators_shift, images_a_step, passed, train_detector  # noqa: E402
 
 CONFIG = DetectorConfig(size=64, epochs=2, batch=4, start="random", final="reuse")
 
@@ -190,6 +190,30 @@ def test_boxes_that_are_too_small_for_the_size_are_told_of_before_the_work(wide,
     hints = [line for line in lines if line.startswith("ahead")]
     wanted = "ahead: at size=64, 100% of the boxes are less than 8 pixels wide or high; --set tile=64 would show them"
     assert [line.startswith(wanted) for line in hints] == [True] * told
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "expected"), [(0, 1440, 32), (0, 105, 13), (0, 60, 8), (0, 5, 5), (16, 1440, 16), (32, 20, 20)]
+)
+def test_few_images_are_learned_from_in_small_batches(asked, count, expected):
+    assert images_a_step(asked, count) == expected
+
+
+@pytest.mark.parametrize(("side", "expected"), [(24, 256), (6.25, 256), (6.2, 288), (4, 416), (1, 640)])
+def test_a_size_that_nobody_asked_for_shows_the_boxes_that_are_learned_from(wide, tmp_path, side, expected):
+    """The images are 200 wide; the boxes of the fold held out are tiny, and so is one in eleven of the others."""
+    lines: list[str] = []
+    sides = np.where(np.arange(12) % 3 == 0, 1, side)
+    boxes = [Boxes([[9, 9, 9 + s, 50]] * 10 + [[9, 9, 9.5, 50]], [0] * 11) for s in sides]
+    records = [replace(record, boxes=box) for record, box in zip(wide.records, boxes, strict=True)]
+    task = Task(replace(wide, records=tuple(records)), np.arange(12) % 3, 0, tmp_path, lambda w, *_: lines.append(w))
+    setup = _set_up(task, replace(CONFIG, size=0))
+    assert max(setup.preprocess.size) == expected
+    told = (
+        f"ahead: size {expected}, because at 256 many boxes are less than 8 pixels wide or high; --set size=256 takes "
+    )
+    assert [line.startswith(told) for line in lines if line.startswith("ahead")] == [True] * (expected != 256)
+    assert _set_up(task, replace(CONFIG, size=0, tile=64)).preprocess.size == (256, 256)
 
 
 def test_views_are_judged_and_kept_but_train_nothing_else(trained, manifest, tmp_path):
