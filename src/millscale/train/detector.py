@@ -209,7 +209,7 @@ def _tell_of_small(task: Task, config: DetectorConfig, spec: DetectorSpec, sourc
 
 def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
     """All images at one size, whose sides are multiples of the detector's stride."""
-    size = config.size or _size(task, config, spec)
+    size = config.size or (spec.size if config.tile else _size(task, spec))
     if size % spec.stride:
         raise UsageError(f"size: expected a multiple of {spec.stride} for {config.detector}, found {size}.")
     check_tile(config.tile, size)
@@ -223,18 +223,17 @@ def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Prepr
     return Preprocess("resize" if same else "letterbox", (height, width), spec.mean, spec.std)
 
 
-def _size(task: Task, config: DetectorConfig, spec: DetectorSpec) -> int:
+def _size(task: Task, spec: DetectorSpec) -> int:
     """The detector's own size, or as much more as most boxes that are learned from need to be seen."""
     records = [task.manifest.records[row] for row in task.training_rows(0)]
     shares = [_sides(r.boxes) / max(read_size(r.path)) for r in records if r.boxes is not None and len(r.boxes)]
-    if config.tile or not shares:
+    if not shares:
         return spec.size
     needed = _SMALL / max(float(np.quantile(np.concatenate(shares), _FEW_SMALL)), 1e-6)
-    size = min(math.ceil(needed / spec.stride) * spec.stride, max(_LARGEST, spec.size))
-    if size <= spec.size:
-        return spec.size
-    told = f"ahead: size {size}, because at {spec.size} many boxes are less than {_SMALL} pixels wide or high"
-    task.progress(f"{told}; --set size={spec.size} takes {(spec.size / size) ** 2:.0%} of the time", 1, 1)
+    size = max(spec.size, min(math.ceil(needed / spec.stride) * spec.stride, _LARGEST))
+    if size > spec.size:
+        told = f"ahead: size {size}, because at {spec.size} many boxes are less than {_SMALL} pixels wide or high"
+        task.progress(f"{told}; --set size={spec.size} takes {(spec.size / size) ** 2:.0%} of the time", 1, 1)
     return size
 
 
