@@ -102,12 +102,17 @@ def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any)
     return named_parts(images) if any(record.split for record in images.records) else None
 
 
+def _say_classes(classes: Mapping[str, int], images: int) -> None:
+    unlabelled = images - sum(classes.values())
+    for name, count in [*classes.items(), *[("without a label", unlabelled)] * (unlabelled > 0)]:
+        say(f"  {name:<24}{count:>6}")
+
+
 def _say_audit(found: dict[str, Any]) -> None:
     from millscale.core.types import Problem
 
     say(f"{found['images']} images, {found['groups']} independent groups")
-    for name, count in found["classes"].items():
-        say(f"  {name:<24}{count:>6}")
+    _say_classes(found["classes"], found["images"])
     involved = len({name for pair in found["overlaps"] for name in pair[:2]})
     if found["overlaps"]:
         say(f"{len(found['overlaps'])} pairs share pixels; {involved} images take part. A random split would leak.")
@@ -210,6 +215,10 @@ def convert(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
     to: Annotated[str, typer.Option(help="class-folders, or with boxes: voc, coco, yolo.")] = "class-folders",
+    layout: Annotated[
+        str | None,
+        typer.Option("--format", help="Layout of DIR, by default told by names: masks makes boxes of masks."),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images of annotations that are no use.")
     ] = False,
@@ -218,10 +227,13 @@ def convert(
     with failing_clearly():
         from millscale.data.convert import convert as lay_out
         from millscale.data.read import read
+        from millscale.data.sound import SKIPPED
 
-        images = read(directory)
+        images = read(directory, format=layout)
         tell_all(images.problems)
-        say(f"{len(lay_out(images, out, to, skip_bad=skip_bad))} images in {out}")
+        copy = lay_out(images, out, to, skip_bad=skip_bad)
+        tell_all(problem for problem in copy.problems if problem.code == SKIPPED)
+        say(f"{len(copy)} images in {out}")
 
 
 @app.command()
@@ -259,11 +271,12 @@ def consensus(
 
 def _require_boxes(images: Any) -> None:
     from millscale.core.errors import DataError
+    from millscale.data.sound import ways_to_boxes
 
     if all(record.boxes is None for record in images.records):
         raise DataError(
             f"{images.source}: expected a data set with boxes, found none in {len(images)} images. "
-            "Give a folder with Pascal VOC, COCO or YOLO annotations."
+            f"{ways_to_boxes(images)}"
         )
 
 

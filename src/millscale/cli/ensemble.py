@@ -35,10 +35,13 @@ def ensemble(
     With --views, --tile or --data one bundle is enough: it gets these views or windows, and thresholds that suit them.
     """
     with failing_clearly():
+        from millscale.core.errors import UsageError
         from millscale.data.read import read
         from millscale.pipeline.ensemble import ensemble as join
         from millscale.runtime.card import Views
 
+        if out.resolve() in {path.resolve() for path in bundles}:
+            raise UsageError(f"--out {out}: expected a new file, found one of the bundles to join. Name another.")
         numbers, looks = _numbers(weights), one_of("--views", views, get_args(Views))
         with Watch() as watch:
             images = read(data) if data is not None else None

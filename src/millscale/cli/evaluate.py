@@ -1,6 +1,5 @@
 """``millscale evaluate``."""
 
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -101,11 +100,18 @@ _ANOMALY_FIGURES = (
 )
 
 
-def _anomaly_line(metrics: Any, key: str, name: str) -> str:
-    value = getattr(metrics, key)
-    if value is None:
+_DETECTION_FIGURES = (
+    ("map50", "mAP50"),
+    ("map50_95", "mAP50-95"),
+    ("escape_rate", "Escapes"),
+    ("overkill_rate", "Overkill"),
+)
+
+
+def _figure(name: str, value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
         return f"{name:<19} undefined here"
-    low, high = metrics.intervals[key]
+    low, high = interval
     return f"{name:<19} {value:6.1%} (95 % interval {low:.1%} to {high:.1%})"
 
 
@@ -121,17 +127,19 @@ def one_of(option: str, value: Any, choices: tuple[Any, ...]) -> Any:
 def summary_lines(metrics: Any) -> list[str]:
     """What a terminal says of the metrics of a classifier, a detector or an anomaly scorer."""
     if hasattr(metrics, "auroc"):
-        return [_anomaly_line(metrics, key, name) for key, name in _ANOMALY_FIGURES]
+        return [_figure(name, getattr(metrics, key), metrics.intervals.get(key)) for key, name in _ANOMALY_FIGURES]
     if hasattr(metrics, "accuracy"):
         low, high = metrics.intervals["accuracy"]
         return [
             f"Accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})",
             f"  {metrics.errors} of {metrics.images} wrong",
         ]
-    lines = []
-    for key, name in (("map50", "mAP50"), ("map50_95", "mAP50-95")):
-        value, (low, high) = getattr(metrics, key), metrics.intervals[key]
-        told = f"{value:.1%} (95 % interval {low:.1%} to {high:.1%})" if isfinite(value) else "undefined here"
-        lines.append(f"{name:<9} {told}")
-    found = metrics.to_json()["ap50"]
-    return lines + [f"  AP50 {name:<22} {'–' if ap is None else format(ap, '.1%')}" for name, ap in found.items()]
+    found = metrics.to_json()
+    lines = [_figure(name, found[key], metrics.intervals.get(key)) for key, name in _DETECTION_FIGURES]
+    lines += [f"  AP50 {name:<22} {'–' if ap is None else format(ap, '.1%')}" for name, ap in found["ap50"].items()]
+    if metrics.unchosen:
+        lines.append(
+            f"Careful: a box of {', '.join(metrics.unchosen)} counts from a score of 0.5, the threshold of a class of "
+            "which none was drawn or none found. It may let all defects pass."
+        )
+    return lines

@@ -48,7 +48,7 @@ def tell_all(problems: "Iterable[Problem]") -> None:
             tell(problem)
     for code, count in counts.items():
         if count > _ALIKE:
-            say(f"{code}: {count - _ALIKE} more; --json lists them all.")
+            say(f"{code}: {count - _ALIKE} more; `millscale data check DIR --json` lists them all.")
 
 
 def emit(document: Mapping[str, Any]) -> None:

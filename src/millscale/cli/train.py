@@ -84,7 +84,7 @@ def train(
             options = _options(option, backbone=backbone, detector=detector)
             settings = TrainConfig(
                 data=_given(directory),
-                task=task or ("detect" if detector else None),
+                task=_task(task, recipe, detector),
                 recipe=recipe,
                 options=options,
                 folds=folds,
@@ -131,6 +131,21 @@ def _given(directory: Path | None) -> str:
     if directory is None:
         raise UsageError("Expected a folder of images or --config run.json, found neither. Try `millscale train DIR`.")
     return str(directory)
+
+
+def _task(task: str | None, recipe: str | None, detector: str | None) -> str | None:
+    """The task that is asked for by name, or by what only one task has."""
+    from millscale.core import plugins
+    from millscale.core.errors import UsageError
+    from millscale.pipeline.config import RECIPES
+
+    if detector is None:
+        return task
+    asked = task or (plugins.load(RECIPES, recipe).TASK if recipe else "detect")
+    if asked != "detect":
+        other = f"--task {task}" if task else f"--recipe {recipe}"
+        raise UsageError(f"--detector {detector} locates defects, {other} does not. Leave out one of them.")
+    return "detect"
 
 
 def _options(values: list[str] | None, *, backbone: str | None, detector: str | None) -> dict[str, Any]:

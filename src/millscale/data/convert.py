@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from millscale.core.errors import DataError, unknown_name
@@ -85,6 +86,9 @@ def convert(manifest: Manifest, destination: Path, layout: str, *, skip_bad: boo
         skip_bad: leave out images whose annotations cannot be used. They are refused otherwise, where boxes are
             written: an image would look free of the defects whose boxes cannot be read.
 
+    Returns:
+        The copy as it is read; with the problem `SKIPPED` where images were left out.
+
     Raises:
         UsageError: no such layout.
         DataError: as the layout's own function, or annotations cannot be used.
@@ -92,7 +96,8 @@ def convert(manifest: Manifest, destination: Path, layout: str, *, skip_bad: boo
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
     sound = manifest if layout == CLASS_FOLDERS else require_sound(manifest, skip_bad=skip_bad)
-    return LAYOUTS[layout](sound, destination)
+    copy = LAYOUTS[layout](sound, destination)
+    return replace(copy, problems=(*copy.problems, *sound.problems[len(manifest.problems) :]))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Annotations that cannot be used stop a run, unless it is told to go on without their images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from millscale.core.errors import DataError
@@ -9,6 +9,15 @@ from millscale.data.manifest import Manifest
 
 _CODES = frozenset({"unreadable_annotation", "no_image", "unknown_class", "box_inverted", "box_empty", "box_outside"})
 _NAMED = 3
+SKIPPED = "skipped"
+"""The code of the problem that names the images that were left out."""
+
+
+def ways_to_boxes(manifest: Manifest) -> str:
+    """What someone does whose data set has no boxes, a sentence: annotate it, or make boxes of its masks."""
+    masks = any(record.mask for record in manifest.records)
+    beside = "; its masks become boxes with `millscale data convert DIR OUT --to voc --format masks`" if masks else ""
+    return f"Add annotations (Pascal VOC, COCO or YOLO){beside}."
 
 
 def annotation_problems(manifest: Manifest) -> tuple[Problem, ...]:
@@ -39,6 +48,39 @@ def require_sound(manifest: Manifest, *, skip_bad: bool) -> Manifest:
     return replace(sound, problems=(*sound.problems, _skipped(manifest, bad, skipped)))
 
 
+def require_classes(manifest: Manifest, classes: Sequence[str], *, skip_bad: bool) -> Manifest:
+    """The data set, if all its boxes are of these classes; with ``skip_bad`` its images whose boxes are.
+
+    A class that is named and never drawn is no matter.
+
+    Returns:
+        As `require_sound`.
+
+    Raises:
+        DataError: an image has a box of another class, and ``skip_bad`` is false.
+    """
+    known = set(classes)
+    drawn = ((r, {manifest.classes[i] for i in r.boxes.class_id} - known) for r in manifest.records if r.boxes)
+    strange = {record.id: sorted(names) for record, names in drawn if names}
+    if not strange:
+        return manifest
+    names = ", ".join(sorted(set().union(*strange.values())))
+    if not skip_bad:
+        raise DataError(
+            f"{manifest.source}: expected boxes of the bundle's classes ({', '.join(classes)}), found {names} in "
+            f"{_named(strange)}. Rename them, train a bundle on these images, or go on without them with --skip-bad."
+        )
+    message = f"boxes of other classes ({names}); {len(strange)} of {len(manifest)} images left out: "
+    problem = Problem(SKIPPED, manifest.source, message + ", ".join(strange), "Rename them, or train on them.")
+    sound = manifest.select(name for name in manifest.ids if name not in strange)
+    return replace(sound, problems=(*sound.problems, problem))
+
+
+def _named(strange: Mapping[str, Sequence[str]]) -> str:
+    more = f" and {len(strange) - _NAMED} more images" if len(strange) > _NAMED else ""
+    return ", ".join(list(strange)[:_NAMED]) + more
+
+
 def _refusal(manifest: Manifest, bad: Sequence[Problem]) -> str:
     shown = "; ".join(_told(problem) for problem in bad[:_NAMED])
     more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
@@ -56,4 +98,4 @@ def _told(problem: Problem) -> str:
 def _skipped(manifest: Manifest, bad: Sequence[Problem], skipped: Sequence[str]) -> Problem:
     named = f": {', '.join(skipped)}" if skipped else ""
     message = f"{len(bad)} annotations cannot be used; {len(skipped)} of {len(manifest)} images left out{named}"
-    return Problem("skipped", manifest.source, message, "Correct the annotations.")
+    return Problem(SKIPPED, manifest.source, message, "Correct the annotations.")

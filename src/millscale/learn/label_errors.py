@@ -145,7 +145,10 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
     targets = manifest.targets
     usual = np.array([probs[targets == c, c].mean() for c in range(len(manifest.classes))])
     best = probs.argmax(1)
-    sure = (best != targets) & (probs.max(1) >= np.maximum(usual[best], LEAST_SURE))
+    # Of a class in one group no model has seen anything but by this image: it cannot say so.
+    surfaces = [{r.group for r in manifest.records if r.label == name} for name in manifest.classes]
+    known = np.array([len(groups) > 1 for groups in surfaces])[targets]
+    sure = known & (best != targets) & (probs.max(1) >= np.maximum(usual[best], LEAST_SURE))
     return [_suspect(manifest, int(i), int(best[i]), float(probs[i, best[i]])) for i in np.flatnonzero(sure)]
 
 

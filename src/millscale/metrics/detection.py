@@ -28,6 +28,7 @@ from millscale.metrics.detection_coco import coco_curves
 from millscale.metrics.detection_match import ClassMatches, class_matches
 from millscale.metrics.detection_operating import Interval, OperatingRates, operating_rates
 from millscale.metrics.detection_rates import at_thresholds, box_confusion
+from millscale.metrics.detection_thresholds import UNSEEN
 
 if TYPE_CHECKING:
     from millscale.metrics.detections import DetectionTable
@@ -80,6 +81,11 @@ class DetectionMetrics:
     intervals: dict[str, Interval]
     seed: int
     resamples: int
+
+    @property
+    def unchosen(self) -> tuple[str, ...]:
+        """The classes whose threshold stands where it stands when no image can choose it, see `choose_thresholds`."""
+        return tuple(name for name, limit in zip(self.classes, self.thresholds, strict=True) if limit == UNSEEN)
 
     def to_json(self) -> dict[str, object]:
         """A document of plain numbers, lists and dicts; what is undefined is None."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from millscale.metrics.detections import DetectionTable
 
 UNSEEN = 0.5
-"""The threshold of a class that never occurs in the truth: nothing can be learned about it."""
+"""The threshold of a class of which no box was drawn, or none found: nothing can be learned about it."""
 
 
 def choose_thresholds(table: "DetectionTable") -> dict[str, float]:

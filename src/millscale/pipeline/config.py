@@ -123,6 +123,9 @@ def recipe_config(recipe: str, options: Mapping[str, Any]) -> Any:
     return config(**values)
 
 
+_SPOKEN = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
 def _parsed(name: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, str) or kind is str:
         return value
@@ -139,6 +142,6 @@ def _parsed(name: str, value: Any, kind: Any) -> Any:
         except (KeyError, ValueError):
             continue
     if any(choice in (bool, int, float) for choice in choices) and str not in choices:
-        wanted = " or ".join(choice.__name__ for choice in choices)
+        wanted = " or ".join(_SPOKEN[choice] for choice in choices if choice in _SPOKEN)
         raise UsageError(f"{name}: expected {wanted}, found '{value}'.")
     return value

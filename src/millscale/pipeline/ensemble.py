@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 from millscale.core.errors import DataError, UsageError
@@ -49,9 +50,9 @@ def ensemble(
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: too few bundles, other classes, another number of weights than detectors, ``views``, ``tile`` or
-            ``images`` without a detector, a tile that does not suit one, or ``images`` with a member that keeps nothing
-            of what it learned from.
+        UsageError: too few bundles, one of them twice, other classes, another number of weights than detectors,
+            ``views``, ``tile`` or ``images`` without a detector, a tile that does not suit one, or ``images`` with a
+            member that keeps nothing of what it learned from.
         DataError: ``images`` without boxes, of other classes, or such as a member learned from.
         ModelError: a bundle that cannot be opened, or two classifiers.
     """
@@ -62,6 +63,8 @@ def ensemble(
             "Name them one after the other."
         )
     bundles = [_seeing(open_bundle(path), views, tile) for path in paths]
+    if any(one.card == other.card for one, other in combinations(bundles, 2)):
+        raise UsageError("Expected bundles that differ, found one twice. Name each once; --weights weighs them.")
     lead_of(bundles)  # refuses what does not go together, of which no thresholds can be made
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
     if not detectors and changed:

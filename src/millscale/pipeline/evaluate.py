@@ -1,7 +1,7 @@
 """A bundle on a folder of labelled images: numbers with intervals, pictures, report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes, Prediction, Problem
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.data.sound import require_sound
+from millscale.data.sound import require_classes, require_sound
 from millscale.imaging.decode import read_size
 from millscale.learn.anomalies import count_pixels
 from millscale.learn.recipe import Progress
@@ -72,7 +72,8 @@ class Evaluation:
         """The document that ``evaluate --json`` prints."""
         counts = {"trained_on": self.trained_on, "faults": self.faults}
         cheapest = {"cheapest": dict(self.cheapest)} if self.cheapest else {}
-        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts, **cheapest}
+        problems = {"problems": [asdict(problem) for problem in self.problems]}
+        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts, **cheapest, **problems}
 
 
 def evaluate(
@@ -100,7 +101,8 @@ def evaluate(
             the data's labels ask for.
         views: dihedral views that a detector looks at; None as its card says.
         backend: what runs the networks.
-        skip_bad: leave out the images whose annotations cannot be used, instead of stopping.
+        skip_bad: leave out the images whose annotations cannot be used, such as boxes of classes that the bundle does
+            not know, instead of stopping.
         unknown_classes: classes that the bundle does not know are what its guard should call unknown.
         good_classes: of the images an anomaly scorer is judged on, the classes that are no defect; None takes those
             with a usual name.
@@ -112,7 +114,7 @@ def evaluate(
     Raises:
         UsageError: a task that the bundle cannot do, an option that its task has no use for, or a good class that is
             no class.
-        DataError: no labelled image, or labels that the bundle does not know.
+        DataError: no labelled image, labels that the bundle does not know, or annotations that cannot be used.
         ModelError: the bundle cannot be opened.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle or packaged_bundle())
@@ -128,14 +130,16 @@ def evaluate(
         false_alarm_rate=false_alarm_rate,
     )
     images = require_sound(images, skip_bad=skip_bad)
+    if name == "detect":
+        images = require_classes(images, inspector.card.located, skip_bad=skip_bad)
     audit = audited(images, progress)
     manifest = flow.usable(images, audit, classes=1)
     strangers = manifest.select(())
     if unknown_classes:
         known = [record.id for record in manifest.records if record.label in inspector.card.classes]
         strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
-    if name != "anomaly":
-        _check_labels(manifest, inspector.card, name)
+    if name == "classify":
+        _check_labels(manifest, inspector.card)
     maps = _Maps(bundling.good_classes(manifest, good_classes)) if name == "anomaly" else None
     cost = inspector.card.costs.model_copy(update=dict(costs)) if costs else None
     found = _inspect(inspector, manifest.records, progress, maps, cost if name == "classify" else None)
@@ -158,7 +162,7 @@ def evaluate(
     report = flow.report(
         table,
         metrics,
-        _protocol(inspector, seen, len(manifest)),
+        _protocol(inspector.card, name, seen, len(manifest)),
         f"{inspector.card.name} on {Path(images.source).name}",
         audit_summary(audit),
         mosaic_of(images, audit),
@@ -300,16 +304,13 @@ def _boxes_table(manifest: Manifest, card: Card, found: list[Inspection]) -> Det
     )
 
 
-def _check_labels(manifest: Manifest, card: Card, task: str) -> None:
-    classes, way = card.classes, "Rename those folders, leave them out, train a bundle on these images, or judge a "
-    way += "bundle with a guard by them (--unknown-classes)."
-    if task == "detect":
-        classes, way = card.located, "Rename them, leave those boxes out, or train a bundle on these images."
-    unknown = [name for name in manifest.classes if name not in classes]
+def _check_labels(manifest: Manifest, card: Card) -> None:
+    unknown = [name for name in manifest.classes if name not in card.classes]
     if unknown:
         raise DataError(
-            f"{manifest.source}: expected the bundle's classes ({', '.join(classes)}), found "
-            f"{', '.join(unknown)}. {way}"
+            f"{manifest.source}: expected the bundle's classes ({', '.join(card.classes)}), found "
+            f"{', '.join(unknown)}. Rename those folders, leave them out, train a bundle on these images, or judge a "
+            "bundle with a guard by them (--unknown-classes)."
         )
 
 
@@ -350,10 +351,12 @@ def _seen(bundle: Bundle, manifest: Manifest) -> int:
     return int(recognised(manifest, bundle.seen).sum())
 
 
-def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:
-    known = inspector.card.dataset.get("images", 0)
-    trained = f"{known} images of {inspector.card.dataset.get('name', 'an unnamed data set')}"
-    start = inspector.card.provenance.get("start")
+def _protocol(card: Card, task: str, seen: int, images: int) -> Protocol:
+    whole = {"dataset": card.dataset, "provenance": card.provenance}
+    if task == "detect":
+        whole = card.provenance.get("detector", whole)  # one beside a classifier, whose card this is
+    trained = " and ".join(dict.fromkeys(_learned_from(**one) for one in whole["provenance"].get("members", [whole])))
+    start = whole["provenance"].get("start")
     trained += f", after {start['images']} images by {start['name']}" if start else ""
     if not seen:
         # A bundle keeps no pixels of its training images: a crop or another copy of one is not recognised.
@@ -361,3 +364,9 @@ def _protocol(inspector: Inspector, seen: int, images: int) -> Protocol:
         return Protocol("every image of the folder", trained, leak=None)
     trained += f"; {seen} of these {images} images are among them, so this is no test"
     return Protocol("every image of the folder", trained, leak=seen / images)
+
+
+def _learned_from(dataset: Mapping[str, Any], provenance: Mapping[str, Any], **_: object) -> str:
+    """How many images of what a bundle, or a member of one, was trained on: a part of a data set, or all of it."""
+    images = provenance.get("trained_on", dataset.get("images", 0))
+    return f"{images} images of {dataset.get('name', 'an unnamed data set')}"

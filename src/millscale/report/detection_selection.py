@@ -70,7 +70,7 @@ def choose_shots(table: DetectionTable, thresholds: Floats, *, sample: int, most
     operating = at_thresholds(table, thresholds)
     rows = zip(operating.truth, operating.found, strict=True)
     judged = [misses_and_alarms(truth, found) for truth, found in rows]
-    drawn = tuple(_sample(operating, sample, seed))
+    drawn = tuple(_sample(operating, judged, sample, seed))
     misses = _misses(operating, [missed for missed, _ in judged])
     alarms = _alarms(operating, [false for _, false in judged])
     worst, surest = _in_turn(misses, most), _in_turn(alarms, most)
@@ -85,22 +85,31 @@ def choose_shots(table: DetectionTable, thresholds: Floats, *, sample: int, most
     )
 
 
-def _sample(table: DetectionTable, count: int, seed: int) -> list[Shot]:
-    """Up to ``count`` images of each class at random, no image twice."""
+def _sample(table: DetectionTable, judged: list[tuple[Ints, Ints]], count: int, seed: int) -> list[Shot]:
+    """Up to ``count`` images of each class at random, no image twice, with the tally of what was missed and false."""
     rng, taken = np.random.default_rng(seed), set[int]()
     shows, _ = shown_classes(table.truth, len(table.classes))
     shots = []
     for index in range(len(table.classes)):
         rows = [int(row) for row in rng.permutation(np.flatnonzero(shows[:, index])) if int(row) not in taken]
         taken.update(rows[:count])
-        shots += [Shot(row, index, _tally(table, row, index)) for row in rows[:count]]
+        shots += [Shot(row, index, _tally(table, row, judged[row], index)) for row in rows[:count]]
     return shots
 
 
-def _tally(table: DetectionTable, row: int, index: int) -> str:
-    truth, found = table.truth[row], table.found[row]
-    drawn = int(((truth.class_id == index) & ~np.asarray(truth.difficult, np.bool_)).sum())
-    return f"{drawn} drawn, {int((found.class_id == index).sum())} found"
+def _tally(table: DetectionTable, row: int, judged: tuple[Ints, Ints], index: int) -> str:
+    """Of one class: "2 of 3 found, 1 false"."""
+    missed, alarms = (
+        int((boxes[row].class_id[picked] == index).sum())
+        for boxes, picked in zip((table.truth, table.found), judged, strict=True)
+    )
+    drawn = _drawn(table.truth[row], index)
+    return f"{drawn - missed} of {drawn} found" + (f", {alarms} false" if alarms else "")
+
+
+def _drawn(truth: Boxes, index: int) -> int:
+    """How many true boxes of the class are to be found."""
+    return int(((truth.class_id == index) & ~np.asarray(truth.difficult, np.bool_)).sum())
 
 
 def _misses(table: DetectionTable, missed: list[Ints]) -> list[tuple[float, Shot]]:
@@ -111,8 +120,7 @@ def _misses(table: DetectionTable, missed: list[Ints]) -> list[tuple[float, Shot
         for index in np.unique(truth.class_id[boxes]):
             mine = boxes[truth.class_id[boxes] == index]
             drawn, _, both = areas[row, index]
-            of_all = int(((truth.class_id == index) & ~np.asarray(truth.difficult, np.bool_)).sum())
-            caption = f"{len(mine)} of {of_all} missed, {1 - both / drawn:.0%} of the area uncovered"
+            caption = f"{len(mine)} of {_drawn(truth, int(index))} missed, {1 - both / drawn:.0%} of the area uncovered"
             shot = Shot(row, int(index), caption.replace("%", "\u00a0%"), missed=tuple(mine.tolist()))
             entries.append(((drawn - both) / (height * width), shot))
     return entries

@@ -190,7 +190,7 @@ def _resume(path: Path, parts: dict[str, nn.Module], optimiser: AdamW, identity:
     if facts.get("identity") != identity:
         raise ModelError(
             f"{path}: expected a checkpoint of this very training, found one of another configuration or "
-            "other data. Name another folder, or remove the file to start anew."
+            "other data. Name another folder (--out), or remove the file to start anew."
         )
     for prefix, part in parts.items():
         own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -90,6 +90,51 @@ def test_check_says_nothing_of_boxes_that_cannot_be_compared(millscale, make, tm
     assert "box_agreement" not in json.loads(done.out)
 
 
+def test_convert_says_which_images_it_left_out(millscale, make, tmp_path) -> None:
+    folder = make(*CROPS)
+    (folder / "Annotations" / "pit_3.xml").write_text("<annotation>")
+    words = ("data", "convert", folder, tmp_path / "out", "--to", "yolo")
+    done = millscale(*words)
+    assert (done.code, (tmp_path / "out").exists()) == (3, False)
+    done = millscale(*words, "--skip-bad")
+    assert (done.code, done.out) == (0, "")
+    assert "1 of 3 images left out: JPEGImages/pit_3.png" in done.err
+    assert "2 images in" in done.err
+
+
+def test_masks_beside_their_images_become_boxes_where_their_format_is_named(millscale, tmp_path) -> None:
+    folder = tmp_path / "tiles" / "blowhole"
+    folder.mkdir(parents=True)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[10:30, 40:70] = 255
+    for seed in (1, 2):
+        PIL.Image.fromarray(texture(seed)[:, :SIDE]).save(folder / f"{seed}.jpg")
+        PIL.Image.fromarray(mask).save(folder / f"{seed}.png")
+    words = ("data", "convert", tmp_path / "tiles", tmp_path / "out", "--to", "coco")
+    done = millscale(*words)
+    assert done.code == 3
+    assert "its masks become boxes with `millscale data convert DIR OUT --to voc --format masks`" in done.err
+    done = millscale(*words, "--format", "masks")
+    assert (done.code, done.out) == (0, ""), done.err
+    drawn = [record.boxes.xyxy.tolist() for record in read(tmp_path / "out").records]
+    assert drawn == [[[40, 10, 70, 30]]] * 2
+
+
+def test_check_counts_images_without_a_label(millscale, make) -> None:
+    folder = make(*CROPS)
+    for name in ("pit_2", "pit_3"):
+        for suffix, place in ((".xml", "Annotations"), (".png", "JPEGImages")):
+            path = folder / place / f"{name}{suffix}"
+            path.rename(path.with_stem(f"frame{name[-1]}"))
+    (folder / "Annotations" / "frame3.xml").unlink()
+    done = millscale("data", "check", folder, "--no-labels")
+    assert done.code == 0, done.err
+    assert [line.split() for line in done.err.splitlines() if line.startswith("  ")][:2] == [
+        ["pit", "2"],
+        ["without", "a", "label", "1"],
+    ]
+
+
 def test_consensus_writes_the_merged_boxes(millscale, make, tmp_path) -> None:
     folder = make(*CROPS)
     before = content(folder)
@@ -121,7 +166,7 @@ def test_consensus_leaves_a_folder_that_holds_something_alone(millscale, make, t
 @pytest.mark.parametrize(
     ("names", "source", "message"),
     [
-        (list(CROPS), "drawn", "expected a data set with boxes, found none in 3 images. Give a folder with Pascal VOC"),
+        (list(CROPS), "drawn", "expected a data set with boxes, found none in 3 images. Add annotations (Pascal VOC"),
         (["pit_1", "pit_3"], "data", "expected annotated images that overlap, found none among 2. There is nothing"),
         (["pit_1"], "nowhere", "expected a folder of images, found nothing there"),
     ],

@@ -33,6 +33,12 @@ def image(grid, tmp_path):
     return path
 
 
+def renamed(bundle, path):
+    """The same bundle under another name."""
+    own = open_bundle(bundle)
+    return make_bundle(own.card.model_dump(exclude={"sha256"}) | {"name": path.stem}, own.members).save(path)
+
+
 def inspected(millscale, bundle, image):
     done = millscale("inspect", bundle, image, "--json")
     assert done.code == 0, done.err
@@ -127,10 +133,11 @@ def test_a_classifier_may_know_what_no_box_is_drawn_around(millscale, bundles, g
 
 def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
     """The one-eyed model sees the first cell only; upside down it sees the cell below, by half its views."""
+    other = renamed(bundles.one_eyed, tmp_path / "other.millscale")
     image.write_bytes(grid.picture({(0, 3): (255, 0, 0)}))
     out = tmp_path / "joined.millscale"
     for views, boxes in (("1", []), ("2", [{"label": "red", "score": 0.5, "xyxy": [0, 30, 10, 40]}])):
-        done = millscale("ensemble", bundles.one_eyed, bundles.one_eyed, "--out", out, "--views", views)
+        done = millscale("ensemble", bundles.one_eyed, other, "--out", out, "--views", views)
         assert done.code == 0, done.err
         assert {part.detection.views for part in open_bundle(out).card.parts} == {int(views)}
         assert inspected(millscale, out, image)["boxes"] == boxes
@@ -143,28 +150,30 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
         (["DETECTOR"], 2, "two bundles or more to join, or one with --views, --tile or --data, found 1"),
         (["DETECTOR", "/nowhere/a.millscale"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file"),
         (["DETECTOR", "BROKEN"], 4, "broken.millscale: expected a .millscale file written by `millscale train`"),
-        (["CLASSIFIER", "CLASSIFIER"], 4, "expected at most one classifier"),
+        (["CLASSIFIER", "COLOURED"], 4, "expected at most one classifier"),
+        (["DETECTOR", "SHARPER", "DETECTOR"], 2, "Expected bundles that differ, found one twice"),
         (["DETECTOR", "OTHER"], 2, "detectors of the same classes, which a classifier beside them knows too"),
         (["CLASSIFIER", "OTHER"], 2, "found colour: red, green, blue; other: red, green, mauve"),
-        (["DETECTOR", "DETECTOR", "--weights", "1"], 2, "a number above 0 for each of 2 detectors, found [1.0]"),
-        (["DETECTOR", "DETECTOR", "--weights", "1,0"], 2, "expected a number above 0 for each of 2 detectors"),
-        (["DETECTOR", "DETECTOR", "--weights", "1,-2"], 2, "expected a number above 0 for each of 2 detectors"),
-        (["DETECTOR", "DETECTOR", "--weights", "1;2"], 2, "--weights: expected numbers such as 1,2,1, found '1;2'"),
-        (["DETECTOR", "DETECTOR", "--weights", ""], 2, "--weights: expected numbers such as 1,2,1, found ''"),
-        (["DETECTOR", "DETECTOR", "--weights", "nan,1"], 2, "--weights: expected numbers such as 1,2,1, found 'nan,1'"),
-        (["DETECTOR", "DETECTOR", "--weights", "1,inf"], 2, "--weights: expected numbers such as 1,2,1, found '1,inf'"),
-        (["DETECTOR", "DETECTOR", "--views", "3"], 2, "--views: expected one of 1, 2, 4, 8, found 3"),
+        (["DETECTOR", "SHARPER", "--weights", "1"], 2, "a number above 0 for each of 2 detectors, found [1.0]"),
+        (["DETECTOR", "SHARPER", "--weights", "1,0"], 2, "expected a number above 0 for each of 2 detectors"),
+        (["DETECTOR", "SHARPER", "--weights", "1,-2"], 2, "expected a number above 0 for each of 2 detectors"),
+        (["DETECTOR", "SHARPER", "--weights", "1;2"], 2, "--weights: expected numbers such as 1,2,1, found '1;2'"),
+        (["DETECTOR", "SHARPER", "--weights", ""], 2, "--weights: expected numbers such as 1,2,1, found ''"),
+        (["DETECTOR", "SHARPER", "--weights", "nan,1"], 2, "--weights: expected numbers such as 1,2,1, found 'nan,1'"),
+        (["DETECTOR", "SHARPER", "--weights", "1,inf"], 2, "--weights: expected numbers such as 1,2,1, found '1,inf'"),
+        (["DETECTOR", "SHARPER", "--views", "3"], 2, "--views: expected one of 1, 2, 4, 8, found 3"),
         (["DETECTOR", "--tile", "32"], 2, "tile: expected 0, for whole images, or 64 to 8192, found 32"),
         (["CLASSIFIER", "--tile", "64"], 2, "views, tile, data: expected a detector, found none"),
     ],
 )  # fmt: skip
 def test_a_wrong_call_has_its_message_and_code_and_writes_nothing(
-    millscale, bundles, grid, tmp_path, words, code, message
+    millscale, bundles, grid, sharper, tmp_path, words, code, message
 ):
     broken, out = tmp_path / "broken.millscale", tmp_path / "joined.millscale"
     broken.write_bytes(b"PK" + bundles.detector.read_bytes()[2:-50])
     other = make_bundle(grid.card(name="other", classes=COLOURS, parts=[detecting(grid, COLOURS)]), grid.members)
     places = {"DETECTOR": bundles.detector, "CLASSIFIER": bundles.classifier, "BROKEN": broken}
+    places |= {"SHARPER": sharper, "COLOURED": renamed(bundles.classifier, tmp_path / "coloured.millscale")}
     places["OTHER"] = other.save(tmp_path / "other.millscale")
     done = millscale("ensemble", *(places.get(word, word) for word in words), "--out", out, "--json")
     assert (done.code, done.out) == (code, "")
@@ -172,7 +181,15 @@ def test_a_wrong_call_has_its_message_and_code_and_writes_nothing(
     assert not out.exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(millscale, bundles, image):
-    done = millscale("ensemble", bundles.detector, bundles.detector, "--out", image / "joined.millscale", "--json")
+def test_no_bundle_is_overwritten_by_what_it_becomes_part_of(millscale, bundles, sharper):
+    before = sharper.read_bytes()
+    done = millscale("ensemble", bundles.detector, sharper, "--out", sharper.parent / "." / sharper.name)
+    assert (done.code, done.out) == (2, "")
+    assert "expected a new file, found one of the bundles to join" in done.err
+    assert sharper.read_bytes() == before
+
+
+def test_a_place_that_cannot_be_written_is_named(millscale, bundles, sharper, image):
+    done = millscale("ensemble", bundles.detector, sharper, "--out", image / "joined.millscale", "--json")
     assert (done.code, done.out) == (3, "")
     assert f"{image}: expected a file or folder that can be read and written" in done.err

@@ -76,8 +76,11 @@ def test_what_can_do_both_is_judged_by_the_labels_to_the_numbers_worked_out_by_h
 def test_people_are_told_the_precision_with_its_interval(millscale, bundles, images, tmp_path):
     done = millscale("evaluate", bundles.detector, images, "--out", tmp_path / "out", "--task", "detect")
     assert (done.code, done.out) == (0, "")
-    assert "mAP50     100.0% (95 % interval " in done.err
-    assert "mAP50-95  100.0% (95 % interval " in done.err
+    assert "mAP50               100.0% (95 % interval " in done.err
+    assert "mAP50-95            100.0% (95 % interval " in done.err
+    assert "Escapes              33.3% (95 % interval " in done.err
+    assert "Overkill              0.0% (95 % interval " in done.err
+    assert "Careful: a box of red, green counts from a score of 0.5" in done.err
     assert "AP50 green                  100.0%" in done.err
     assert "AP50 blue                   –" in done.err
     assert f"Report  {tmp_path / 'out' / 'report.html'}" in done.err
@@ -96,9 +99,11 @@ def test_without_a_box_to_find_the_precision_is_undefined(located):
     metrics = located([[(0, 1, 1, 9, 9, True)]], [[(1, 1, 1, 9, 9, 0.4)]]).evaluate(
         thresholds={"scratch": 0.5, "pit": 0.5}, resamples=10
     )
-    assert summary_lines(metrics) == [
-        "mAP50     undefined here",
-        "mAP50-95  undefined here",
+    assert summary_lines(metrics)[:-1] == [
+        "mAP50               undefined here",
+        "mAP50-95            undefined here",
+        "Escapes             undefined here",
+        "Overkill            undefined here",
         "  AP50 scratch                –",
         "  AP50 pit                    –",
     ]
@@ -117,7 +122,16 @@ def test_bad_annotations_stop_it_unless_their_images_are_skipped_and_damaged_ima
     found, told = evaluated(millscale, bundles.detector, images, tmp_path / "out", "--skip-bad")
     assert (found["images"], found["per_class"]["red"]["truths"], found["overkill_rate"]) == (2, 2, None)
     assert "1 of 4 images left out" in told
+    assert {"skipped", "unreadable_annotation"} <= {problem["code"] for problem in found["problems"]}
     assert "3.png" in told
+
+
+def test_images_with_boxes_of_other_classes_can_be_skipped(millscale, bundles, annotated, tmp_path):
+    drawn = [({(0, 0): 0}, red(204, (0, 0))), ({(0, 0): 0, (1, 1): 1}, red(204, (0, 0)))]
+    images = annotated(drawn, classes=("red", "rust"))
+    found, told = evaluated(millscale, bundles.detector, images, tmp_path / "out", "--skip-bad")
+    assert (found["images"], found["per_class"]["red"]["truths"], found["map50"]) == (1, 1, pytest.approx(1))
+    assert "boxes of other classes (rust); 1 of 2 images left out: JPEGImages/1.png" in told
 
 
 @pytest.mark.parametrize(
@@ -129,7 +143,7 @@ def test_bad_annotations_stop_it_unless_their_images_are_skipped_and_damaged_ima
         ("classifier", ["IMAGES", "--views", "2"], 2, "views: expected a detector to be judged, found the task 'class"),
         ("classifier", ["IMAGES", "--task", "detect"], 2, "a part that can detect, found only what can classify"),
         ("detector", ["IMAGES", "--backend", "tensor"], 2, "Unknown backend 'tensor'. Available: onnxruntime"),
-        ("detector", ["RENAMED"], 3, "expected the bundle's classes (red, green, blue), found rust"),
+        ("detector", ["RENAMED"], 3, "expected boxes of the bundle's classes (red, green, blue), found rust"),
         ("detector", ["EMPTY"], 3, "expected images with drawn boxes, found none among 1 annotated images"),
         ("detector", ["/nowhere"], 3, "/nowhere: expected a folder of images, found nothing there"),
         ("broken", ["IMAGES"], 4, "expected a .millscale file written by `millscale train`, found something else"),

@@ -145,7 +145,7 @@ def test_the_folds_of_a_split_file_are_used(trained, millscale, steel, tiny_path
 BAD = [
     (["--recipe", "prob"], 2, "Unknown recipe 'prob'. Did you mean 'probe'?"),
     (["--set", "veiws=8"], 2, "Did you mean 'views'?"),
-    (["--set", "views=many"], 2, "views: expected int, found 'many'"),
+    (["--set", "views=many"], 2, "views: expected a whole number, found 'many'"),
     (["--set", "views=3"], 2, "views: expected one of (1, 2, 4, 8), found 3"),
     (["--set", "views"], 2, "Expected --set NAME=VALUE, found 'views'"),
     (["--set", "head=svm"], 2, "head: expected auto, lda or logistic, found 'svm'"),
@@ -160,6 +160,8 @@ BAD = [
     (["--good", "pached"], 2, "Unknown class 'pached'. Did you mean 'patches'?"),
     (["--split", "/nowhere/split.json"], 3, "/nowhere/split.json: expected a split file"),
     (["--seed", "-1"], 2, ""),
+    (["--detector", "yolo_n", "--task", "classify"], 2, "--detector yolo_n locates defects, --task classify does not."),
+    (["--detector", "yolo_n", "--recipe", "probe"], 2, "--detector yolo_n locates defects, --recipe probe does not."),
 ]  # fmt: skip
 
 

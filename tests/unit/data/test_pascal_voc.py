@@ -67,7 +67,7 @@ OBJECT = (
         (OBJECT.format(name="<name>dent</name>", top="nan", right="2"), 2, "found: 'nan'"),
         (OBJECT.format(name="<name>dent</name>", top="1", right="inf"), 2, "found: 'inf'"),
         (OBJECT.format(name="", top="1", right="2"), 2, "an object with a name"),
-        ('<!DOCTYPE x [\n<!ENTITY a "aaaa">\n]><annotation>&a;</annotation>', 2, "EntitiesForbidden"),
+        ('<!DOCTYPE x [\n<!ENTITY a "aaaa">\n]><annotation>&a;</annotation>', 2, "found: entities"),
     ],
 )
 def test_an_unreadable_file_is_told_with_its_line_and_its_boxes_are_unknown(

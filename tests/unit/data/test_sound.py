@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from millscale.core.errors import DataError
-from millscale.core.types import Problem
+from millscale.core.types import Boxes, Problem
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.data.sound import require_sound
+from millscale.data.sound import require_classes, require_sound
 
 
 def manifest(*problems: Problem) -> Manifest:
@@ -45,3 +45,30 @@ def test_images_of_bad_annotations_are_left_out_listed_and_counted() -> None:
     assert sound.problems[-1].code == "skipped"
     expected = "4 annotations cannot be used; 2 of 4 images left out: 1.jpg, 3.jpg"
     assert sound.problems[-1].message == expected
+
+
+def drawn(*classes: list[int] | None) -> Manifest:
+    """Images with a box of each class, None for one that is not annotated."""
+    boxes = [None if one is None else Boxes([[0, 0, 9, 9]] * len(one), one) for one in classes]
+    records = tuple(ImageRecord(f"{k}.jpg", Path(f"{k}.jpg"), boxes=one) for k, one in enumerate(boxes))
+    return Manifest(records, ("dent", "rust", "scale"), "steel")
+
+
+def test_a_class_that_is_named_and_never_drawn_is_no_matter() -> None:
+    images = drawn([0, 1], [], None)
+    assert require_classes(images, ("rust", "dent", "oil"), skip_bad=False) is images
+
+
+def test_images_with_boxes_of_other_classes_are_named_or_left_out() -> None:
+    images = drawn([0, 1], [0], [2], [1, 2], [2], [2])
+    with pytest.raises(DataError) as error:
+        require_classes(images, ("dent", "rust"), skip_bad=False)
+    expected = (
+        "steel: expected boxes of the bundle's classes (dent, rust), found scale in 2.jpg, 3.jpg, 4.jpg and 1 more"
+    )
+    assert str(error.value).startswith(expected)
+    assert "--skip-bad" in str(error.value)
+    kept = require_classes(images, ("dent", "rust"), skip_bad=True)
+    assert kept.ids == ("0.jpg", "1.jpg")
+    assert [problem.code for problem in kept.problems] == ["skipped"]
+    assert "4 of 6 images left out: 2.jpg, 3.jpg, 4.jpg, 5.jpg" in kept.problems[0].message

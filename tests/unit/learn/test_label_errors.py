@@ -27,6 +27,12 @@ def test_images_under_a_wrong_name_are_found_with_their_right_one(images):
     assert {what for what, _, _ in told} == {"features"}
 
 
+def test_of_a_class_in_one_group_no_label_is_doubted(images):
+    """The model that judges it has seen no other image of it, and is sure that it is something else."""
+    records = [replace(r, group="one" if r.label == "crazing" else r.id) for r in images.records]
+    assert not suspect_labels(replace(images, records=tuple(records)), progress=lambda *_: None)
+
+
 def clouds(seed, n=240, classes=3):
     rng = np.random.default_rng(seed)
     targets = rng.integers(0, classes, n)

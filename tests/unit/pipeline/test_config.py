@@ -43,9 +43,9 @@ def test_every_default_can_be_given_in_words(recipe):
     [
         ("prob", {}, "Unknown recipe 'prob'. Did you mean 'probe'?"),
         ("probe", {"head_": "lda"}, "Unknown option of recipe 'probe' 'head_'. Did you mean 'head'?"),
-        ("probe", {"views": "eight"}, "views: expected int, found 'eight'"),
-        ("probe", {"views": "1.5"}, "views: expected int, found '1.5'"),
-        ("probe", {"views": ""}, "views: expected int, found ''"),
+        ("probe", {"views": "eight"}, "views: expected a whole number, found 'eight'"),
+        ("probe", {"views": "1.5"}, "views: expected a whole number, found '1.5'"),
+        ("probe", {"views": ""}, "views: expected a whole number, found ''"),
         ("probe", {"views": "3"}, "views: expected one of (1, 2, 4, 8), found 3"),
     ],
 )

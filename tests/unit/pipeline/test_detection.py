@@ -240,8 +240,10 @@ class TrainedStub:
 def test_evaluate_judges_by_the_cards_thresholds(run, images, tmp_path):
     result = evaluate(run.bundle_path, images, tmp_path)
     assert result.task == "detect"
+    learned_from = len(images) - len(run.split.folds[0])
+    assert result.report.protocol.trained_on.startswith(f"{learned_from} images of set")
     assert result.metrics.thresholds.tolist() == run.metrics.thresholds.tolist()
-    assert result.trained_on == len(images) - len(run.split.folds[0])  # the first fold was held out, and stays so
+    assert result.trained_on == learned_from  # the first fold was held out, and stays so
     assert set(json.loads((tmp_path / "evaluation.json").read_text())["ap50"]) == set(images.classes)
 
 
@@ -264,8 +266,14 @@ def test_unusable_annotations_stop_it_unless_told_otherwise(images, tmp_path):
     assert any(problem.code == "skipped" for problem in made.audit.problems)
 
 
-def test_two_detectors_are_fused_and_weighted(run, images, tmp_path):
-    joined = ensemble([run.bundle_path, run.bundle_path], "both", weights=[1, 2], views=2)
+@pytest.fixture
+def other(run, tmp_path):
+    """The bundle again, under another name."""
+    return ensemble([run.bundle_path], "other", views=1).save(tmp_path / "other.millscale")
+
+
+def test_two_detectors_are_fused_and_weighted(run, other, images, tmp_path):
+    joined = ensemble([run.bundle_path, other], "both", weights=[1, 2], views=2)
     path = joined.save(tmp_path / "both.millscale")
     card = open_bundle(path).card
     assert [part.file for part in card.parts] == ["detector_1.onnx", "detector_2.onnx"]
@@ -276,16 +284,18 @@ def test_two_detectors_are_fused_and_weighted(run, images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "weights", "message"),
+    ("names", "weights", "message"),
     [
-        (1, None, "two bundles or more to join, or one with"),
-        (2, [1.0], "each of 2 detectors"),
-        (2, [1.0, float("nan")], "a number above 0"),
+        (["run"], None, "two bundles or more to join, or one with"),
+        (["run", "run"], None, "bundles that differ, found one twice"),
+        (["run", "other"], [1.0], "each of 2 detectors"),
+        (["run", "other"], [1.0, float("nan")], "a number above 0"),
     ],
 )
-def test_ensembles_that_make_no_sense_are_refused(run, count, weights, message):
+def test_ensembles_that_make_no_sense_are_refused(run, other, names, weights, message):
+    paths = {"run": run.bundle_path, "other": other}
     with pytest.raises(UsageError, match=message):
-        ensemble([run.bundle_path] * count, "x", weights=weights)
+        ensemble([paths[name] for name in names], "x", weights=weights)
 
 
 def test_recipes_of_another_task_are_refused(images, tmp_path):

@@ -76,15 +76,15 @@ def test_only_boxes_at_their_thresholds_take_part(located):
 
 def test_the_sample_is_drawn_from_each_class_and_no_image_twice(located):
     truth = [[(0, *PLACE), (1, *AWAY)]] * 3 + [[(0, *PLACE)]] * 5 + [[(1, *AWAY), (1, *PLACE, 1)]] * 5 + [[]] * 2
-    table = located(truth, [[(1, *AWAY, 0.9)]] * 15)
+    table = located(truth, [[(1, *AWAY, 0.9), (1, 80, 0, 99, 20, 0.8)]] * 15)
     first, again, other = (shots(table, sample=3, seed=seed).sample for seed in (0, 0, 1))
     assert [shot.index for shot in first] == [0, 0, 0, 1, 1, 1]
     assert len({shot.row for shot in first}) == 6
     for shot in first:
         assert any(label == shot.index for label, *_ in truth[shot.row])
     assert {shot.caption for shot in first} == {
-        "1 drawn, 0 found",
-        "1 drawn, 1 found",
+        "0 of 1 found",
+        "1 of 1 found, 1 false",
     }  # a difficult box is not counted
     assert first == again
     assert {shot.row for shot in first} != {shot.row for shot in other}

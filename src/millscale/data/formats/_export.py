@@ -11,6 +11,7 @@ from millscale.core.types import Problem
 from millscale.data.formats._drawn import AnnotationError, DrawnBox, read_text, unreadable
 from millscale.data.formats._scan import Scan
 from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.sound import ways_to_boxes
 from millscale.imaging.decode import read_size
 
 CLASSES_FILE = PurePosixPath("classes.txt")
@@ -56,7 +57,7 @@ def exports(manifest: Manifest, *, by_split: bool) -> Iterator[Export]:
     if all(record.boxes is None for record in manifest.records):
         raise DataError(
             f"{manifest.source}: expected a data set with boxes, found none in {len(manifest)} images. "
-            "Convert it to class-folders."
+            f"{ways_to_boxes(manifest)} Or convert it to class-folders."
         )
     _require_plain(manifest.classes, "class")
     _require_plain([record.path.name for record in manifest.records], "file name")

@@ -49,7 +49,8 @@ def read_voc(path: Path) -> VocFile:
     except ET.ParseError as error:
         raise AnnotationError(f"{path}:{error.position[0]}", _EXPECTED, error) from error
     except DefusedXmlException as error:
-        raise AnnotationError(f"{path}:{builder.expat.CurrentLineNumber}", _EXPECTED, error) from error
+        place = f"{path}:{builder.expat.CurrentLineNumber}"
+        raise AnnotationError(place, _EXPECTED, "entities, which a small file can blow up with") from error
     except (OSError, LookupError, ValueError) as error:
         raise AnnotationError(str(path), _EXPECTED, error) from error
     return _parsed(root, path, builder.lines)

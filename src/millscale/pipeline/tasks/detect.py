@@ -11,6 +11,7 @@ from millscale.core.errors import DataError, ModelError
 from millscale.core.types import Boxes, Image
 from millscale.data.audit.audit import Audit
 from millscale.data.manifest import Manifest
+from millscale.data.sound import ways_to_boxes
 from millscale.imaging.decode import decode_image, read_size
 from millscale.learn.recipe import Progress, Task, TrainedDetector, spread
 from millscale.metrics.detection import DetectionMetrics
@@ -49,7 +50,7 @@ def usable(images: Manifest, audit: Audit, *, classes: int = 1) -> Manifest:
     if len(drawn) < min(classes, 1):
         raise DataError(
             f"{images.source}: expected images with drawn boxes, found none among {len(kept)} annotated images. "
-            "Add annotations (Pascal VOC, COCO or YOLO), or train with --task classify."
+            f"{ways_to_boxes(images)} Or train with --task classify."
         )
     found = tuple(name for i, name in enumerate(images.classes) if i in drawn)
     return kept.with_groups(audit.groups).with_classes(found)
