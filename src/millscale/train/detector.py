@@ -179,54 +179,53 @@ def annotators_shift(setup: Setup, model: Detector, fold: int | None) -> tuple[f
 def _set_up(task: Task, config: DetectorConfig) -> Setup:
     spec = detector_spec(config.detector)
     device = choose_device(config.device)
-    preprocess = _preprocess(task, config, spec)
+    sizes = [read_size(record.path)[::-1] for record in task.manifest.records]
+    preprocess = _preprocess(task, config, spec, sizes)
     own = config.start not in (PUBLIC, RANDOM)
     start = open_start(config.start, task, range(_held_out(task, config))) if own else None
     _build(task, config, preprocess, start, 0)  # weights that are missing or do not fit are told before the work
     pixels = prepared_pixels(task.manifest, preprocess, task.folder, task.progress, config.tile)
     home, boxes = [], []
-    for row, record in enumerate(task.manifest.records):
-        size = read_size(record.path)[::-1]
+    for row, (record, size) in enumerate(zip(task.manifest.records, sizes, strict=True)):
         windows = windows_of(size, config.tile or max(size))
         home += [row] * len(windows)
         geometry = preprocess.apply(np.zeros((config.tile, config.tile) if config.tile else size, np.uint8))[1]
         boxes += [_in_tensor(record.boxes, window, geometry, pixels.shape[1:3]) for window in windows]
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
     source = Source(grey_or_coloured(pixels), boxes)
-    _tell_of_small(task, config, spec, source)
+    _tell_of_small(task, config, spec, source, max(map(max, sizes)))
     return Setup(task, config, spec, preprocess, source, np.array(home, np.int64), device, dtype, start)
 
 
-def _tell_of_small(task: Task, config: DetectorConfig, spec: DetectorSpec, source: Source) -> None:
+def _tell_of_small(task: Task, config: DetectorConfig, spec: DetectorSpec, source: Source, longest: int) -> None:
     """Say before the work that many boxes are too small to be found, where windows would show them larger."""
     sides = np.concatenate([_sides(boxes) for boxes in source.boxes])
     share, size = float((sides < _SMALL).mean()), max(source.pixels.shape[1:3])
-    larger = max(max(read_size(record.path)) for record in task.manifest.records) >= _MUCH_LARGER * size
-    if share > _MANY_SMALL and larger and size >= LEAST_TILE and not config.tile:
+    if share > _MANY_SMALL and longest >= _MUCH_LARGER * size and size >= LEAST_TILE and not config.tile:
         told = f"ahead: at size={size}, {share:.0%} of the boxes are less than {_SMALL} pixels wide or high"
         task.progress(f"{told}; --set tile={config.size or spec.size} would show them as they are", 1, 1)
 
 
-def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec) -> Preprocess:
-    """All images at one size, whose sides are multiples of the detector's stride."""
-    size = config.size or (spec.size if config.tile else _size(task, spec))
+def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec, sizes: Sequence[tuple[int, int]]) -> Preprocess:
+    """All images, of (height, width) ``sizes``, at one size, whose sides are multiples of the detector's stride."""
+    size = config.size or (spec.size if config.tile else _size(task, spec, sizes))
     if size % spec.stride:
         raise UsageError(f"size: expected a multiple of {spec.stride} for {config.detector}, found {size}.")
     check_tile(config.tile, size)
     if config.tile:
         return Preprocess("resize", (size, size), spec.mean, spec.std)
-    shapes = {read_size(record.path) for record in task.manifest.records}
+    shapes = set(sizes)
     sides = {tuple(max(spec.stride, round(size * side / max(shape) / spec.stride) * spec.stride) for side in shape)
              for shape in shapes}  # fmt: skip
-    same = len({round(w / h, 3) for w, h in shapes}) == 1
-    width, height = sides.pop() if same else (size, size)
+    same = len({round(w / h, 3) for h, w in shapes}) == 1
+    height, width = sides.pop() if same else (size, size)
     return Preprocess("resize" if same else "letterbox", (height, width), spec.mean, spec.std)
 
 
-def _size(task: Task, spec: DetectorSpec) -> int:
+def _size(task: Task, spec: DetectorSpec, sizes: Sequence[tuple[int, int]]) -> int:
     """The detector's own size, or as much more as most boxes that are learned from need to be seen."""
-    records = [task.manifest.records[row] for row in task.training_rows(0)]
-    shares = [_sides(r.boxes) / max(read_size(r.path)) for r in records if r.boxes is not None and len(r.boxes)]
+    learned = [(task.manifest.records[row].boxes, max(sizes[row])) for row in task.training_rows(0)]
+    shares = [_sides(boxes) / longest for boxes, longest in learned if boxes is not None and len(boxes)]
     if not shares:
         return spec.size
     needed = _SMALL / max(float(np.quantile(np.concatenate(shares), _FEW_SMALL)), 1e-6)
