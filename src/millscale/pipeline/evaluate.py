@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes, Prediction, Problem
+from millscale.data.audit.findings import TO_LEARN_FROM
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.sound import require_classes, require_sound
 from millscale.imaging.decode import read_size
@@ -51,7 +52,7 @@ class Evaluation:
         trained_on: images of the folder that the bundle was trained on, by content.
         faults: images that are no proper photographs; their predictions count like the others.
         report: what the page shows.
-        problems: of the data, such as images that were left out.
+        problems: of the data, such as images that were left out; that a class has too few to learn from is none here.
         unknown: of classes that the bundle does not know: how well its guard tells them from the others.
         cheapest: of an anomaly scorer, where costs were given: the ``limit`` at which errors cost least on these
             images, in multiples of the one judged, and the ``false_alarm_rate`` that sets it.
@@ -133,6 +134,7 @@ def evaluate(
     if name == "detect":
         images = require_classes(images, inspector.card.located, skip_bad=skip_bad)
     audit = audited(images, progress)
+    audit = replace(audit, problems=tuple(p for p in audit.problems if p.code not in TO_LEARN_FROM))
     manifest = flow.usable(images, audit, classes=1)
     strangers = manifest.select(())
     if unknown_classes:

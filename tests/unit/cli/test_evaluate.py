@@ -9,7 +9,7 @@ from millscale.data.synthetic import make_dataset
 
 KEYS = {
     "images", "accuracy", "balanced_accuracy", "macro_f1", "confusion", "ece", "escape_rate", "overkill_rate",
-    "review_rate", "intervals", "trained_on", "faults",
+    "review_rate", "intervals", "trained_on", "faults", "problems",
 }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def test_classes_that_the_bundle_does_not_know_may_be_what_its_guard_is_judged_o
     assert found["unknown_flagged"] == {"noise": 1.0}
     assert found["unknown_auroc"] == 1
     assert found["unknown_fpr95"] == 0
+    del alone["problems"]  # of the noise there are some
     assert {key: found[key] for key in alone} == alone  # the known are judged as they are alone
     assert "noise: 100.0% called unknown" in millscale(*words).err
     shutil.rmtree(tmp_path / "images")
@@ -109,11 +110,15 @@ def test_classes_that_the_bundle_does_not_know_may_be_what_its_guard_is_judged_o
     assert "expected also images of the bundle's classes" in done.err
 
 
-def test_images_of_one_class_are_enough_to_evaluate_on(millscale, trained, fresh, tmp_path):
+def test_few_images_of_few_classes_are_enough_to_evaluate_on(millscale, trained, fresh, tmp_path):
     shutil.copytree(f"{fresh.source}/patches", tmp_path / "images" / "patches")
+    (tmp_path / "images" / "scratches").mkdir()
+    one = next(record.path for record in fresh.records if record.label == "scratches")
+    shutil.copy(one, tmp_path / "images" / "scratches")
     done = millscale("evaluate", trained.bundle, tmp_path / "images", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
-    assert json.loads(done.out)["images"] == 3
+    assert json.loads(done.out)["images"] == 4
+    assert json.loads(done.out)["problems"] == []  # nobody learns from the one image of its class
 
 
 def test_a_damaged_image_is_left_out_and_told(millscale, trained, fresh, tmp_path):

@@ -8,6 +8,9 @@ from millscale.data.audit.audit import SuspectLabel
 from millscale.data.audit.overlap import Overlap
 from millscale.data.manifest import Manifest
 
+TO_LEARN_FROM = frozenset({"single_image_class", "single_group_class"})
+"""Codes of problems that matter only to who learns from the images, not to who judges by them."""
+
 
 def contradicted_labels(manifest: Manifest, overlaps: Iterable[Overlap]) -> tuple[SuspectLabel, ...]:
     """Both images of each pair that shares pixels under two labels; an image once, by its largest overlap."""
