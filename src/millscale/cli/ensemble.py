@@ -63,6 +63,8 @@ def ensemble(
             say(f"{part.task:<9}{part.file}")
         if images is None and made.card.detectors and (made.card.fusion or looks or tile is not None):
             say("Thresholds  of the members, which may not suit the whole: --data DIR chooses them anew")
+        if tile and made.card.classifier:
+            say("Careful: only the detector looks in windows; the classifier, which decides, takes whole images.")
         say(f"Bundle  {path} ({path.stat().st_size / 2**20:.1f} MB). Next: millscale evaluate {path} DIR")
 
 

@@ -140,6 +140,6 @@ def summary_lines(metrics: Any) -> list[str]:
     if metrics.unchosen:
         lines.append(
             f"Careful: a box of {', '.join(metrics.unchosen)} counts from a score of 0.5, the threshold of a class of "
-            "which none was drawn or none found. It may let all defects pass."
+            "which none was drawn or none found rightly. It may let all defects pass."
         )
     return lines

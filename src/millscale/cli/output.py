@@ -34,9 +34,8 @@ def say(text: str) -> None:
 
 def tell(problem: "Problem") -> None:
     """One line for people: what kind of problem, where, what, and what to do."""
-    where = "" if problem.path in problem.message else f"{problem.path}: "
     fix = problem.fix[:1].upper() + problem.fix[1:]
-    say(f"{problem.code}: {where}{problem.message.rstrip('.')}. {fix.rstrip('.')}.")
+    say(f"{problem.code}: {problem.told}. {fix.rstrip('.')}.")
 
 
 def tell_all(problems: "Iterable[Problem]") -> None:
@@ -116,4 +115,4 @@ class Watch:
             self._bars.update(self._tasks[what], completed=done, total=total)
         elif done == total or time.monotonic() - self._told.setdefault(what, time.monotonic()) > _QUIET_SECONDS:
             self._told[what] = time.monotonic()
-            say(f"{what}: {done}/{total}")
+            say(f"{what}: {done}/{total}" if total > 1 else what)

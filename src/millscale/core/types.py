@@ -1,6 +1,7 @@
 """The values that pass between layers. All are frozen; none changes the arrays it is given."""
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -111,3 +112,10 @@ class Problem:
     """True where the image or the annotation cannot be used and was left out."""
     image: str | None = None
     """Id of the image that is concerned, where ``path`` names another file."""
+
+    @property
+    def told(self) -> str:
+        """Where and what, without the full stop: file and image, each once."""
+        image = self.image if self.image and PurePath(self.image).stem != PurePath(self.path).stem else ""
+        where = [each for each in (self.path, image) if each and each not in self.message]
+        return ": ".join([*where, self.message.rstrip(".")])

@@ -82,17 +82,12 @@ def _named(strange: Mapping[str, Sequence[str]]) -> str:
 
 
 def _refusal(manifest: Manifest, bad: Sequence[Problem]) -> str:
-    shown = "; ".join(_told(problem) for problem in bad[:_NAMED])
+    shown = "; ".join(problem.told for problem in bad[:_NAMED])
     more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
     return (
         f"{manifest.source}: expected annotations that can all be used, found {len(bad)} that cannot: {shown}{more}. "
         "Correct them, or go on without their images with --skip-bad."
     )
-
-
-def _told(problem: Problem) -> str:
-    where = "" if problem.message.startswith(problem.path) else f"{problem.path}: "
-    return f"{where}{problem.message.rstrip('.')}"
 
 
 def _skipped(manifest: Manifest, bad: Sequence[Problem], skipped: Sequence[str]) -> Problem:

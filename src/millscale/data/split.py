@@ -275,8 +275,8 @@ def _leaking(groups: Mapping[str, str], parts: Sequence[set[str]], folds: Sequen
 def _thin_classes(manifest: Manifest, groups: Mapping[str, str], parts: int) -> tuple[Problem, ...]:
     found: dict[str, set[str]] = defaultdict(set)
     for record in manifest.records:
-        if record.label is not None:
-            found[record.label].add(groups[record.id])
+        for name in manifest.shown(record):
+            found[name].add(groups[record.id])
     return tuple(
         Problem(
             "fewer_groups_than_parts", name,

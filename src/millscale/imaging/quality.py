@@ -9,6 +9,7 @@ columns (Matheron 1963). White noise adds the same to every g(h), so differences
 is what changes within two pixels of the picture itself, and a blur of some pixels leaves next to nothing of it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -173,6 +174,7 @@ def fault(quality: Quality, limits: Ranges | None = None) -> str | None:
         low, high = limits.get(name, sensor.within)
         value = getattr(quality, name)
         told = sensor.low if value < low else sensor.high if value > high else None
+        told = None if math.isclose(value, low) or math.isclose(value, high) else told  # limits come out of logarithms
         if told:
             least, most = ABSOLUTE.get(name, sensor.within)
             what = told if least <= value <= most else sensor.absolute

@@ -99,6 +99,7 @@ class DetectionMetrics:
             "escape_rate": _number(float(self.rates.escape_rate)),
             "overkill_rate": _number(float(self.rates.overkill_rate)),
             "thresholds": self._by_class(self.thresholds),
+            "thresholds_unchosen": list(self.unchosen),
             "thresholds_crossfitted": not bool((self.limits == self.thresholds).all()),
             "per_class": {name: self._class_json(i) for i, name in enumerate(self.classes)},
             "classes": list(self.classes),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from millscale.metrics.detections import DetectionTable
 
 UNSEEN = 0.5
-"""The threshold of a class of which no box was drawn, or none found: nothing can be learned about it."""
+"""The threshold of a class of which no box was drawn, or none was found rightly: nothing can choose it."""
 
 
 def choose_thresholds(table: "DetectionTable") -> dict[str, float]:

@@ -56,6 +56,8 @@ class Evaluation:
         unknown: of classes that the bundle does not know: how well its guard tells them from the others.
         cheapest: of an anomaly scorer, where costs were given: the ``limit`` at which errors cost least on these
             images, in multiples of the one judged, and the ``false_alarm_rate`` that sets it.
+        looks: of each detector, the ``views`` it looked at and the ``tile``, the side of its windows in pixels, None
+            for whole images.
     """
 
     task: str
@@ -68,13 +70,15 @@ class Evaluation:
     problems: tuple[Problem, ...]
     unknown: Mapping[str, Any]
     cheapest: Mapping[str, float] | None = None
+    looks: tuple[Mapping[str, int | None], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``evaluate --json`` prints."""
         counts = {"trained_on": self.trained_on, "faults": self.faults}
         cheapest = {"cheapest": dict(self.cheapest)} if self.cheapest else {}
+        looks = {"looks": [dict(look) for look in self.looks]} if self.looks else {}
         problems = {"problems": [asdict(problem) for problem in self.problems]}
-        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts, **cheapest, **problems}
+        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts, **cheapest, **looks, **problems}
 
 
 def evaluate(
@@ -135,7 +139,7 @@ def evaluate(
         images = require_classes(images, inspector.card.located, skip_bad=skip_bad)
     audit = audited(images, progress)
     audit = replace(audit, problems=tuple(p for p in audit.problems if p.code not in TO_LEARN_FROM))
-    manifest = flow.usable(images, audit, classes=1)
+    manifest = flow.usable(images, audit, to_learn=False)
     strangers = manifest.select(())
     if unknown_classes:
         known = [record.id for record in manifest.records if record.label in inspector.card.classes]
@@ -146,6 +150,7 @@ def evaluate(
     cost = inspector.card.costs.model_copy(update=dict(costs)) if costs else None
     found = _inspect(inspector, manifest.records, progress, maps, cost if name == "classify" else None)
     seen = _seen(opened, manifest)
+    looks = _looks(inspector.card, views) if name == "detect" else ()
     table: Table
     metrics: Metrics
     rates: dict[str, Any] = {}
@@ -168,10 +173,14 @@ def evaluate(
         f"{inspector.card.name} on {Path(images.source).name}",
         audit_summary(audit),
         mosaic_of(images, audit),
-        {"Bundle": inspector.card.name, "Made by": f"millscale {inspector.card.millscale_version}"},
+        {
+            "Bundle": inspector.card.name,
+            "Made by": f"millscale {inspector.card.millscale_version}",
+            **({"Looks at": "; ".join(map(_told, looks))} if looks else {}),
+        },
     )
     faults = sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
-    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems, unknown, cheapest)
+    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems, unknown, cheapest, looks)
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -304,6 +313,15 @@ def _boxes_table(manifest: Manifest, card: Card, found: list[Inspection]) -> Det
         found=tuple(Boxes(one.xyxy, place[one.class_id], one.score) for one in boxes if one is not None),
         groups=tuple(record.group for record in manifest.records),
     )
+
+
+def _looks(card: Card, views: Views | None) -> tuple[Mapping[str, int | None], ...]:
+    return tuple({"views": views or part.detection.views, "tile": part.tile} for part in card.parts if part.detection)
+
+
+def _told(look: Mapping[str, int | None]) -> str:
+    where = f"windows of {look['tile']} pixels" if look["tile"] else "whole images"
+    return where if look["views"] == 1 else f"{where}, in {look['views']} views"
 
 
 def _check_labels(manifest: Manifest, card: Card) -> None:

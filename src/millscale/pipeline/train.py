@@ -29,6 +29,7 @@ from millscale.pipeline.tasks import Table, flow_of, with_recipe
 from millscale.report.html import write_report
 from millscale.report.report import Protocol
 from millscale.runtime.bundle import recognised
+from millscale.runtime.card import Costs
 
 
 def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent) -> Run:
@@ -43,7 +44,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         progress: called with (what, done, total).
 
     Raises:
-        UsageError: an unknown recipe or option.
+        UsageError: an unknown recipe or option, or one that the task has no use for.
         DataError: too few labelled images, classes or groups.
         ModelError: a backbone is missing, or the written bundle disagrees with what was evaluated.
     """
@@ -52,12 +53,18 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     images = folder_images
     if config.labels is not None:
         images = with_labels(images, read_labels(config.labels, images))
+    asked = config
     config = with_recipe(config, images)
     if config.labels is not None and config.task == "detect":
         raise UsageError("A labels file names what an image shows, not where; found the task 'detect'. Leave it out.")
+    if config.costs != Costs.model_validate({}) and config.task == "detect":
+        raise UsageError("costs: expected none, for thresholds decide what a detector finds. Leave --cost out.")
     flow = flow_of(str(config.task))
     recipe = plugins.load(RECIPES, str(config.recipe))
-    options = recipe_config(str(config.recipe), config.options)
+    try:
+        options = recipe_config(str(config.recipe), config.options)
+    except UsageError as error:
+        raise UsageError(f"{error}{_not_located(asked, config, images)}") from error
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     audit = audited(folder_images, progress)  # of which one serves every labels file
@@ -107,6 +114,14 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     document["seconds"] = round(time.perf_counter() - start, 2)
     write_json(target / RUN_FILE, document)
     return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, protocol, report)
+
+
+def _not_located(asked: TrainConfig, config: TrainConfig, images: Manifest) -> str:
+    """What to add to an error where nobody has asked for a task and some may have meant to locate, else nothing."""
+    drawn = sum(bool(record.boxes) for record in images.records)
+    if asked.task or asked.recipe or config.task != "classify" or not drawn:
+        return ""
+    return f" {drawn} of {len(images)} images have boxes, too few to locate without being asked: --task detect asks."
 
 
 def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifest:
@@ -227,10 +242,11 @@ def _ids(task: Task, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
 def _details(document: dict[str, Any], config: TrainConfig) -> dict[str, str]:
     trained = document["trained"]
     options = ", ".join(f"{name} {value}" for name, value in trained.get("config", {}).items())
+    costs = ", ".join(f"{name} {value:g}" for name, value in config.costs.model_dump().items())
     return {
         "Recipe": f"{config.recipe} ({options})",
         "Seed": str(config.seed),
         "Data": f"{document['dataset']['name']}, fingerprint {document['dataset']['fingerprint'][:16]}",
-        "Costs": ", ".join(f"{name} {value:g}" for name, value in config.costs.model_dump().items()),
+        **({} if config.task == "detect" else {"Costs": costs}),
         "Versions": ", ".join(f"{name} {found}" for name, found in document["versions"].items()),
     }

@@ -39,6 +39,7 @@ def detection_values(report: DetectionReport, shown: ShownBoxes) -> Values:
         "confusion": confusion_rows([*metrics.classes, BACKGROUND], metrics.confusion),
         "classes": _classes(metrics),
         "rates": _rates(metrics),
+        "unchosen": [visible(name) for name in metrics.unchosen],
     }
 
 

@@ -26,6 +26,8 @@ CLASS_COLORS = (
 TRUE, MISSED, IGNORED = "#ffffff", "#ff3b30", "#9aa6b2"
 _TEXT, _PAD = 0.052, 0.006
 """Height of a label's text and its margin, as a share of the image's longer side."""
+_LABELLED = 12
+"""Found boxes that are all labelled; the labels of more would hide the image."""
 
 Kind = Literal["true", "missed", "ignored", "found", "alarm"]
 
@@ -39,7 +41,7 @@ class DrawnBox:
             "missed" and "alarm" are what a picture is about and drawn heavier.
         color: of its line.
         xyxy: left, top, right, bottom.
-        label: the score of a found box, else empty.
+        label: the score of a found box, else empty; of many boxes only those that are pointed out bear one.
         label_box: where the label stands: left, top, right, bottom.
         tip: class and score in words.
     """
@@ -81,7 +83,8 @@ def drawn_boxes(
         missed: indices of ``truth`` to point out.
         alarms: indices of ``found`` to point out.
     """
-    labels = [_score_text(float(score)) for score in np.asarray(found.score, np.float64)]
+    scores = [_score_text(float(score)) for score in np.asarray(found.score, np.float64)]
+    labels = [text if len(scores) <= _LABELLED or i in alarms else "" for i, text in enumerate(scores)]
     places = place_labels(found.xyxy.astype(np.float64), labels, size)
     drawn = [
         DrawnBox(
@@ -90,7 +93,7 @@ def drawn_boxes(
             xyxy=_tuple(found.xyxy[i]),
             label=labels[i],
             label_box=_tuple(places[i]),
-            tip=f"found: {names[int(index)]} {labels[i]}",
+            tip=f"found: {names[int(index)]} {scores[i]}",
         )
         for i, index in enumerate(found.class_id)
     ]

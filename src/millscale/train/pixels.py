@@ -3,6 +3,7 @@
 import hashlib
 import math
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,16 @@ def prepared_pixels(
     what = f"{manifest.fingerprint}{preprocess.to_json()}{tile or ''}"
     key = hashlib.sha256(what.encode()).hexdigest()[:16]
     path = folder / f"pixels-{key}.npy"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        _write(manifest, preprocess, partial, progress, tile)
-        partial.replace(path)
+    with suppress(OSError, EOFError, ValueError):  # none there, or one that lost its end
+        return _opened(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    _write(manifest, preprocess, partial, progress, tile)
+    partial.replace(path)
+    return _opened(path)
+
+
+def _opened(path: Path) -> Pixels:
     pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     return pixels
 

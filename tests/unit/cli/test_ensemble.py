@@ -181,6 +181,13 @@ def test_a_wrong_call_has_its_message_and_code_and_writes_nothing(
     assert not out.exists()
 
 
+def test_windows_beside_a_classifier_are_told_to_be_the_detectors_alone(millscale, bundles, tmp_path):
+    for name, careful in (("both", True), ("detector", False)):
+        done = millscale("ensemble", getattr(bundles, name), "--tile", 64, "--out", tmp_path / "out.millscale")
+        assert done.code == 0, done.err
+        assert ("the classifier, which decides, takes whole images" in done.err) == careful
+
+
 def test_no_bundle_is_overwritten_by_what_it_becomes_part_of(millscale, bundles, sharper):
     before = sharper.read_bytes()
     done = millscale("ensemble", bundles.detector, sharper, "--out", sharper.parent / "." / sharper.name)

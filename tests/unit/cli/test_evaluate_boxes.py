@@ -65,6 +65,9 @@ def test_what_can_do_both_is_judged_by_the_labels_to_the_numbers_worked_out_by_h
     assert (found["images"], found["trained_on"]) == (4, 0)
     assert found["ap50"] == {"red": pytest.approx(1), "green": pytest.approx(1), "blue": None}  # ranked, however weak
     assert found["thresholds"] == {"red": 0.5, "green": 0.5, "blue": 0.9}
+    assert found["thresholds_unchosen"] == ["red", "green"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "No image could choose the threshold of <bdi>red</bdi>, <bdi>green</bdi>" in page
     assert found["per_class"]["red"]["box_recall"] == pytest.approx(2 / 3)
     assert found["per_class"]["green"]["box_recall"] == 1
     assert (found["escape_rate"], found["overkill_rate"]) == (pytest.approx(1 / 3), 0)
@@ -126,6 +129,16 @@ def test_bad_annotations_stop_it_unless_their_images_are_skipped_and_damaged_ima
     assert "3.png" in told
 
 
+def test_images_that_show_nothing_are_enough_to_count_false_alarms(millscale, bundles, annotated, tmp_path):
+    images = annotated([({}, red(204, (0, 0))), ({}, {}), ({}, {}), ({}, {})], name="clean")
+    found, told = evaluated(millscale, bundles.detector, images, tmp_path / "out", "--views", "2")
+    assert (found["images"], found["map50"], found["escape_rate"], found["overkill_rate"]) == (4, None, None, 0.25)
+    assert found["looks"] == [{"views": 2, "tile": None}]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "whole images, in 2 views" in page
+    assert "add images" not in told.lower()
+
+
 def test_images_with_boxes_of_other_classes_can_be_skipped(millscale, bundles, annotated, tmp_path):
     drawn = [({(0, 0): 0}, red(204, (0, 0))), ({(0, 0): 0, (1, 1): 1}, red(204, (0, 0)))]
     images = annotated(drawn, classes=("red", "rust"))
@@ -144,7 +157,7 @@ def test_images_with_boxes_of_other_classes_can_be_skipped(millscale, bundles, a
         ("classifier", ["IMAGES", "--task", "detect"], 2, "a part that can detect, found only what can classify"),
         ("detector", ["IMAGES", "--backend", "tensor"], 2, "Unknown backend 'tensor'. Available: onnxruntime"),
         ("detector", ["RENAMED"], 3, "expected boxes of the bundle's classes (red, green, blue), found rust"),
-        ("detector", ["EMPTY"], 3, "expected images with drawn boxes, found none among 1 annotated images"),
+        ("detector", ["BARE"], 3, "expected images with annotations, found none among 0 annotated images"),
         ("detector", ["/nowhere"], 3, "/nowhere: expected a folder of images, found nothing there"),
         ("broken", ["IMAGES"], 4, "expected a .millscale file written by `millscale train`, found something else"),
     ],
@@ -156,8 +169,8 @@ def test_a_wrong_call_has_its_message_and_code_and_reports_nothing(
     places = {"IMAGES": images}
     if "RENAMED" in words:
         places["RENAMED"] = annotated([({(0, 0): 0, (1, 1): 1}, {})], classes=("red", "rust"), name="renamed")
-    if "EMPTY" in words:
-        places["EMPTY"] = annotated([({}, {})], name="empty")
+    if "BARE" in words:
+        places["BARE"] = tmp_path / "set images"
     source = getattr(bundles, bundle, tmp_path / "broken.millscale")
     done = millscale("evaluate", source, *(places.get(w, w) for w in words), "--out", tmp_path / "out", "--json")
     assert (done.code, done.out) == (code, "")

@@ -72,4 +72,5 @@ def test_in_a_log_only_the_end_of_quick_work_is_told(capsys):
         for done in range(1, 6):
             watch("features", done, 5)
         watch("folds", 1, 5)
-    assert capsys.readouterr() == ("", "features: 5/5\n")
+        watch("ahead: much work", 1, 1)
+    assert capsys.readouterr() == ("", "features: 5/5\nahead: much work\n")

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from millscale.core.types import Boxes, Prediction
+from millscale.core.types import Boxes, Prediction, Problem
 
 
 def test_boxes_fill_in_scores_and_flags():
@@ -58,3 +58,17 @@ def test_a_prediction_has_only_what_its_model_gives():
     assert (prediction.probs, prediction.boxes, prediction.anomaly_map) == (None, None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         prediction.score = 0.75
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "image", "told"),
+    [
+        ("a/1.xml:3", "inverted.", "images/1.jpg", "a/1.xml:3: inverted"),  # the file bears the image's name
+        ("coco.json:1", "inverted", "images/1.jpg", "coco.json:1: images/1.jpg: inverted"),
+        ("coco.json:1", "images/1.jpg is gone", "images/1.jpg", "coco.json:1: images/1.jpg is gone"),
+        ("a/b.png", "a/b.png: no image", None, "a/b.png: no image"),
+        ("patches", "empty", None, "patches: empty"),
+    ],
+)
+def test_a_problem_names_its_file_and_its_image_once(path, message, image, told):
+    assert Problem("code", path, message, "mend it", image=image).told == told

@@ -86,6 +86,7 @@ def test_roboflow_and_coco_2017_keep_their_splits(tmp_path: Path) -> None:
         (box(2, 1, 1, 4, 4, category=9), "unknown_class", True, 8, []),
         (box(2, 9, 9, -4, 4), "box_inverted", True, 8, []),
         (box(2, 9, 9, 0, 4), "box_empty", True, 8, []),
+        (box(2, 9, 9, 0.5, 4), "box_tiny", False, 8, [[9, 9, 9.5, 13]]),
         (box(2, 90, 9, 4, 4), "box_outside", True, 8, []),
         (box(2, 30, 9, 40, 4), "box_outside", False, 8, [[30, 9, 40, 13]]),
         ({**box(2, 1, 1, 4, 4), "image_id": 77}, "no_image", True, 8, []),
@@ -115,6 +116,18 @@ def test_an_entry_without_its_image_and_a_size_that_differs(tmp_path: Path) -> N
         ("no_image", "coco.json:4", True, None),
         ("size_mismatch", "coco.json:3", False, "images/1.jpg"),
     ]
+
+
+def test_a_label_that_boxes_gave_does_not_contradict_them(tmp_path: Path) -> None:
+    draw(tmp_path / "images/1.jpg")
+    draw(tmp_path / "images/2.jpg")
+    boxes = [box(1, 1, 1, 4, 4), box(1, 9, 9, 4, 4), box(1, 20, 9, 4, 4, category=2)]
+    write(tmp_path / "coco.json", [image(1, "1.jpg"), image(2, "2.jpg")], boxes, [*CLASSES, {"id": 3, "name": "good"}])
+    manifest = read(tmp_path)
+    assert [record.label for record in manifest.records] == ["dent", None]
+    problems = {problem.code: problem for problem in manifest.problems}
+    assert "box_class" not in problems
+    assert problems["empty_class"].message == "class 'good' is listed, but no box is of it"
 
 
 def test_whose_boxes_nobody_knows_has_none(tmp_path: Path) -> None:

@@ -156,6 +156,13 @@ def test_a_size_is_wrong_beyond_half_as_much_again(limits, proper, side, told):
     assert (reason and reason.split(" ")[0]) == told
 
 
+def test_what_lies_on_its_limit_is_within(limits, proper):
+    one = proper[0]
+    for wide in (np.nextafter(one.size, 0), np.nextafter(one.size, 1e9)):
+        assert fault(one, limits | {"size": (wide, wide)}) is None
+    assert "frame" in str(fault(one, limits | {"size": (1.0, one.size * 0.999)}))
+
+
 def test_a_grey_frame_is_a_fault_where_all_were_in_colour():
     tinted = [np.dstack([steel(seed), pixels(steel(seed) * 0.8), pixels(steel(seed) * 0.6)]) for seed in range(60)]
     limits = fit_limits([measure(image) for image in tinted])

@@ -26,7 +26,7 @@ from millscale.pipeline.export import export  # noqa: E402
 from millscale.pipeline.tasks import detect  # noqa: E402
 from millscale.pipeline.train import _dealt, _protocol, train  # noqa: E402
 from millscale.runtime.bundle import content_keys, open_bundle  # noqa: E402
-from millscale.runtime.card import Detection  # noqa: E402
+from millscale.runtime.card import Costs, Detection  # noqa: E402
 from millscale.runtime.inspector import Inspector  # noqa: E402
 
 OPTIONS = {"size": 64, "epochs": 1, "batch": 4, "start": "random", "final": "reuse"}
@@ -296,6 +296,18 @@ def test_ensembles_that_make_no_sense_are_refused(run, other, names, weights, me
     paths = {"run": run.bundle_path, "other": other}
     with pytest.raises(UsageError, match=message):
         ensemble([paths[name] for name in names], "x", weights=weights)
+
+
+def test_costs_are_refused_where_they_have_no_say(images, tmp_path):
+    with pytest.raises(UsageError, match="thresholds decide what a detector finds. Leave --cost out"):
+        train(images, config(images, costs=Costs(escape=50)), tmp_path)
+
+
+def test_who_may_have_meant_to_locate_is_told_how(images, tmp_path):
+    records = tuple(r if k % 2 else replace(r, boxes=None) for k, r in enumerate(images.records))
+    half = replace(images, records=records)
+    with pytest.raises(UsageError, match="5 of 12 images have boxes, too few .* --task detect asks"):
+        train(half, config(half), tmp_path)
 
 
 def test_recipes_of_another_task_are_refused(images, tmp_path):

@@ -31,6 +31,16 @@ def test_found_boxes_are_solid_with_scores_and_the_truth_lies_above_them():
     assert [box.xyxy for box in drawn[:3]] == [(80, 80, 90.13, 90), (60, 60, 70, 70), (0, 0, 10, 10)]
 
 
+def test_of_many_boxes_only_those_that_are_pointed_out_bear_their_score():
+    many = Boxes([[k, k, k + 20, k + 20] for k in range(13)], [0] * 13, np.linspace(0.9, 0.3, 13))
+    nothing = Boxes(np.zeros((0, 4)), [])
+    drawn = drawn_boxes(nothing, many, (100, 100), NAMES, alarms=(1,))
+    assert [box.label for box in drawn] == [""] * 12 + [".85"]
+    assert drawn[0].tip == "found: scratch .90"
+    few = Boxes(many.xyxy[:12], many.class_id[:12], many.score[:12])
+    assert all(box.label for box in drawn_boxes(nothing, few, (100, 100), NAMES))
+
+
 def test_a_sure_score_keeps_its_one():
     (box,) = drawn_boxes(Boxes(np.zeros((0, 4)), []), Boxes([[0, 0, 9, 9]], [0], [1.0]), (50, 100), NAMES)
     assert box.label == "1.00"

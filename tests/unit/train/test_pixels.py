@@ -67,6 +67,15 @@ def test_an_interrupted_preparation_is_not_taken_for_a_whole_one(saved, tmp_path
     assert_array_equal(pixels[1], preprocess.apply(np.array(Image.open(manifest.records[1].path)))[0])
 
 
+@pytest.mark.parametrize("left", [40, 1000])
+def test_a_file_that_lost_its_end_is_written_anew(saved, tmp_path, left):
+    manifest, preprocess = saved((40, 40), (40, 40)), Preprocess("resize", (32, 32))
+    whole = np.array(prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *_: None))
+    (file,) = (tmp_path / "kept").iterdir()
+    file.write_bytes(file.read_bytes()[:left])
+    assert_array_equal(prepared_pixels(manifest, preprocess, tmp_path / "kept", lambda *_: None), whole)
+
+
 def test_windows_stand_one_after_the_other_at_the_networks_size(saved, tmp_path):
     """Of 40 x 150 pixels three windows of 64, grey below the picture; of 64 x 64 one."""
     manifest, preprocess = saved((40, 150), (64, 64)), Preprocess("resize", (32, 32))

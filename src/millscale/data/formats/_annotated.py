@@ -1,7 +1,7 @@
 """From images and their annotations to a manifest: labels, canonical names, audited boxes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -9,7 +9,7 @@ from millscale.core.types import Problem
 from millscale.data.classes import canonical_names, neu_class, original_stem, prefix_of
 from millscale.data.formats._assemble import Labelled, not_images, readable_records, same_names, small_classes
 from millscale.data.formats._box_audit import audited_boxes
-from millscale.data.formats._drawn import Annotation, DrawnBox
+from millscale.data.formats._drawn import Annotation
 from millscale.data.formats._pairing import class_folders_of, split_of
 from millscale.data.formats._scan import Scan, narrowed, scan
 from millscale.data.manifest import ImageRecord, Manifest
@@ -48,12 +48,13 @@ def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> M
     a NEU one; else the class of most of its boxes; else None, as of an image that shows nothing.
     """
     drawn = {box.name for annotation in found.annotations.values() for box in annotation.boxes or ()}
-    labels = _labels(found, drawn.union(found.classes))
+    named = _named_labels(found, drawn.union(found.classes))
+    labels = {image: named[image] or _majority(found.annotations.get(image)) for image in found.images}
     names = canonical_names(sorted(drawn.union(found.classes, filter(None, labels.values()))))
     classes = tuple(sorted(set(names.values())))
     images = [Labelled(i, names.get(labels[i] or ""), found.splits.get(i) or split_of(i)) for i in found.images]
     records, lost = readable_records(content, images)
-    checked, wrong = _checked(records, found.annotations, names, classes)
+    checked, wrong = _checked(records, found.annotations, names, classes, {i for i in named if named[i]})
     checked = [replace(record, group=found.groups.get(PurePosixPath(record.id))) for record in checked]
     manifest = Manifest(tuple(checked), classes, str(source))
     problems = [
@@ -63,7 +64,9 @@ def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> M
         *wrong,
         *not_images(content, [path for path in content.others if path not in found.used]),
         *same_names(content, images),
-        *small_classes(Counter(name for record in checked for name in manifest.shown(record)), classes),
+        *small_classes(
+            Counter(name for record in checked for name in manifest.shown(record)), classes, set(found.classes)
+        ),
     ]
     return replace(manifest, problems=tuple(problems))
 
@@ -87,29 +90,30 @@ def _checked(
     annotations: Mapping[PurePosixPath, Annotation],
     names: Mapping[str, str],
     classes: Sequence[str],
+    named: Container[PurePosixPath],
 ) -> tuple[list[ImageRecord], list[Problem]]:
+    """The records with their boxes, held against the label of those images that are ``named``, and what is wrong."""
     checked, problems = [], []
     for record in records:
         annotation = annotations.get(PurePosixPath(record.id))
         if annotation is None:
             checked.append(record)
             continue
-        boxes, wrong = audited_boxes(record, annotation, read_size(record.path), names, classes)
+        label = record.label if PurePosixPath(record.id) in named else None
+        size = read_size(record.path)
+        boxes, wrong = audited_boxes(replace(record, label=label), annotation, size, names, classes)
         checked.append(replace(record, boxes=boxes, mask=annotation.mask))
         problems += wrong
     return checked, problems
 
 
-def _labels(found: AnnotatedImages, classes: set[str]) -> dict[PurePosixPath, str | None]:
+def _named_labels(found: AnnotatedImages, classes: set[str]) -> dict[PurePosixPath, str | None]:
+    """What folders, or the names of files, call each image; None where they call it nothing."""
     folders = _class_folders(found.images, classes)
     prefixes = {image: prefix_of(original_stem(image.stem)) for image in found.images}
-    named = all(neu_class(name or "") for name in (*prefixes.values(), *classes))
-    labels: dict[PurePosixPath, str | None] = {}
-    for image in found.images:
-        annotation = found.annotations.get(image)
-        by_name = prefixes[image] if named else _majority((annotation and annotation.boxes) or ())
-        labels[image] = found.labels.get(image) or folders.get(image) or by_name
-    return labels
+    if not all(neu_class(name or "") for name in (*prefixes.values(), *classes)):
+        prefixes = {}
+    return {i: found.labels.get(i) or folders.get(i) or prefixes.get(i) for i in found.images}
 
 
 def _class_folders(images: Sequence[PurePosixPath], classes: Iterable[str]) -> dict[PurePosixPath, str]:
@@ -120,7 +124,7 @@ def _class_folders(images: Sequence[PurePosixPath], classes: Iterable[str]) -> d
     return folders if meant & known or not known else {}
 
 
-def _majority(boxes: Sequence[DrawnBox]) -> str | None:
+def _majority(annotation: Annotation | None) -> str | None:
     """The class of most boxes; of equally many, the one annotated first."""
-    counts = Counter(box.name for box in boxes)
+    counts = Counter(box.name for box in (annotation and annotation.boxes) or ())
     return counts.most_common(1)[0][0] if counts else None

@@ -1,7 +1,7 @@
 """From files with labels to a manifest: headers checked, names made canonical, classes reported on."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -108,12 +108,14 @@ def same_names(content: Scan, images: Sequence[Labelled]) -> list[Problem]:
     return [Problem("same_name", str(content.root), message, "Keep one of each, if they are the same picture.")]
 
 
-def small_classes(counts: Mapping[str, int], classes: Sequence[str]) -> list[Problem]:
-    """Classes with no usable image, and with a single one, given the images of each."""
+def small_classes(counts: Mapping[str, int], classes: Sequence[str], listed: Container[str] = ()) -> list[Problem]:
+    """Classes with no usable image, and with a single one, given the images of each, and which a file lists."""
     problems = []
     for name in classes:
         if not counts.get(name):
             message, fix = f"class '{name}' has no usable image", "Add images, or remove the folder."
+            if name in listed:
+                message, fix = f"class '{name}' is listed, but no box is of it", "None, if none is to be."
             problems.append(Problem("empty_class", name, message, fix))
         elif counts[name] == 1:
             message = f"class '{name}' has a single image: it cannot be both learned from and tested on"

@@ -12,6 +12,8 @@ from millscale.data.manifest import ImageRecord
 
 NOISE = 1e-3
 """Pixels. Beyond the frame by less, a box is clipped in silence: relative coordinates round like that."""
+LEAST_SIDE = 1 - NOISE
+"""Pixels. What is narrower is an annotator's slip."""
 
 
 def audited_boxes(
@@ -45,6 +47,10 @@ def _inside(
         left, top, right, bottom = clipped.xyxy
         if left < right and top < bottom:
             kept.append(clipped)
+            if min(right - left, bottom - top) < LEAST_SIDE:
+                message = f"{_shown(box)} is less than a pixel wide or high: kept, but nobody can find it"
+                fix = "Correct the box, or remove it."
+                problems.append(Problem("box_tiny", box.place, message, fix, image=record.id))
             if max(abs(a - b) for a, b in zip(box.xyxy, clipped.xyxy, strict=True)) > NOISE:
                 message = f"{_shown(box)} leaves the {size[0]} x {size[1]} image: clipped"
                 problems.append(Problem("box_outside", box.place, message, "Correct the box.", image=record.id))

@@ -36,8 +36,8 @@ class Flow(Protocol):
 
     NAMED_SPLITS: bool
 
-    def usable(self, images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
-        """The images that can be trained on or judged, with their groups."""
+    def usable(self, images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest:
+        """The images that can be learned from, or else only be judged, with their groups."""
 
     def judged(self, task: Task, trained: Any) -> Table:
         """What models said of the images they were not trained on."""

@@ -35,7 +35,7 @@ LIMIT = 1.0
 """Scores are in multiples of the threshold."""
 
 
-def usable(images: Manifest, audit: Audit, *, classes: int = 1) -> Manifest:  # noqa: ARG001 - as `Flow`
+def usable(images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest:  # noqa: ARG001 - as `Flow`
     """The images that show anything, with their groups, each labelled: by its folder, else by its mask or boxes.
 
     Where nothing says whether an image is good, all are taken to be, if none has a label.

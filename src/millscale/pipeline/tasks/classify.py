@@ -31,18 +31,19 @@ PARITY = 1e-4
 """How far a probability of the bundle may be from the one that was evaluated."""
 
 
-def usable(images: Manifest, audit: Audit, *, classes: int = 2) -> Manifest:
+def usable(images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest:
     """The labelled, decodable images with their groups, and the classes that have any.
 
     Raises:
-        DataError: fewer than ``classes`` classes have images.
+        DataError: no class has images, or only one to learn from.
     """
     bad = set(audit.unreadable)
     kept = images.select(r.id for r in images.records if r.label is not None and r.id not in bad)
     found = tuple(name for name, count in kept.class_counts.items() if count)
-    if len(found) < classes:
+    least = 2 if to_learn else 1
+    if len(found) < least:
         raise DataError(
-            f"{images.source}: expected images of at least {classes} classes, found {len(kept)} usable "
+            f"{images.source}: expected images of at least {least} classes, found {len(kept)} usable "
             f"labelled images of {len(found)}. Put each class into a folder of its own."
         )
     return replace(kept.with_groups(audit.groups), classes=found)

@@ -36,21 +36,22 @@ SAME = 0.99
 """Share of the compared boxes that must be there: of two that are equally strong, either may suppress the other."""
 
 
-def usable(images: Manifest, audit: Audit, *, classes: int = 1) -> Manifest:
+def usable(images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest:
     """The annotated, decodable images with their groups, and the classes that any box has.
 
     Images that are annotated and hold no box are background, and stay.
 
     Raises:
-        DataError: no box at all, or boxes of fewer than ``classes`` classes.
+        DataError: no image is annotated, or none to learn from has a box.
     """
     bad = set(audit.unreadable)
     kept = images.select(r.id for r in images.records if r.boxes is not None and r.id not in bad)
     drawn = {int(i) for record in kept.records if record.boxes is not None for i in record.boxes.class_id}
-    if len(drawn) < min(classes, 1):
+    if not len(kept) or (to_learn and not drawn):
+        wanted = "drawn boxes" if to_learn else "annotations"
         raise DataError(
-            f"{images.source}: expected images with drawn boxes, found none among {len(kept)} annotated images. "
-            f"{ways_to_boxes(images)} Or train with --task classify."
+            f"{images.source}: expected images with {wanted}, found none among {len(kept)} annotated images. "
+            f"{ways_to_boxes(images)}{' Or train with --task classify.' if to_learn else ''}"
         )
     found = tuple(name for i, name in enumerate(images.classes) if i in drawn)
     return kept.with_groups(audit.groups).with_classes(found)
