@@ -131,7 +131,7 @@ def test_audit_folds_and_details_are_told(build, report_of, page):
     assert "independent groups546" in text
     assert "pairs of overlapping images2153" in text
     assert "near-duplicates" not in text
-    assert "Cr_1.bmpfound an empty filecopy it again" in text
+    assert "emptyCr_1.bmp: found an empty filecopy it again" in text
     assert "1 41 75.00 %".replace(" ", "") in text.replace(" ", "").replace("\xa0", "")
     assert "seed7" in text
 
