@@ -36,7 +36,7 @@ def explain(
             metavar="N", help="Explain this box only: from 1, those that count as inspect lists them, then weaker ones."
         ),
     ] = None,
-    masks: Annotated[int, typer.Option(help="Random masks, even, from 16: each one an inspection; more give a cleaner map.")] = 400,
+    masks: Annotated[int, typer.Option(help="Random masks, an even number: each is an inspection.")] = 400,
     cells: Annotated[
         int, typer.Option(help="Cells of a mask along the longer side: more show finer things, with more noise.")
     ] = 8,
