@@ -63,9 +63,9 @@ def ensemble(
             "Name them one after the other."
         )
     bundles = [_seeing(open_bundle(path), views, tile) for path in paths]
+    lead_of(bundles)  # refuses what does not go together, of which no thresholds can be made
     if any(one.card == other.card for one, other in combinations(bundles, 2)):
         raise UsageError("Expected bundles that differ, found one twice. Name each once; --weights weighs them.")
-    lead_of(bundles)  # refuses what does not go together, of which no thresholds can be made
     detectors = [part for bundle in bundles for part in bundle.card.detectors]
     if not detectors and changed:
         raise UsageError("views, tile, data: expected a detector, found none. Leave them out.")
