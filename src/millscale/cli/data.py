@@ -48,6 +48,7 @@ def check(
         if any(record.boxes is not None for record in images.records):
             from millscale.metrics.agreement import agreement
 
+            document["boxes"] = images.box_counts
             document["box_agreement"] = agreement(images, audit).to_json()
         if out is not None:
             _draw(images, audit, out)
@@ -102,17 +103,18 @@ def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any)
     return named_parts(images) if any(record.split for record in images.records) else None
 
 
-def _say_classes(classes: Mapping[str, int], images: int) -> None:
+def _say_classes(classes: Mapping[str, int], images: int, boxes: Mapping[str, int]) -> None:
     unlabelled = images - sum(classes.values())
     for name, count in [*classes.items(), *[("without a label", unlabelled)] * (unlabelled > 0)]:
-        say(f"  {name:<24}{count:>6}")
+        drawn = f"{boxes[name]:>8} boxes" if name in boxes else ""
+        say(f"  {name:<24}{count:>6}{drawn}")
 
 
 def _say_audit(found: dict[str, Any]) -> None:
     from millscale.core.types import Problem
 
     say(f"{found['images']} images, {found['groups']} independent groups")
-    _say_classes(found["classes"], found["images"])
+    _say_classes(found["classes"], found["images"], found.get("boxes", {}))
     involved = len({name for pair in found["overlaps"] for name in pair[:2]})
     if found["overlaps"]:
         say(f"{len(found['overlaps'])} pairs share pixels; {involved} images take part. A random split would leak.")

@@ -72,6 +72,12 @@ class Manifest:
         counts = Counter(record.label for record in self.records)
         return {name: counts.get(name, 0) for name in self.classes}
 
+    @property
+    def box_counts(self) -> dict[str, int]:
+        """Boxes of each class, every class named, also those without any."""
+        counts = Counter(self.classes[i] for r in self.records if r.boxes is not None for i in r.boxes.class_id)
+        return {name: counts.get(name, 0) for name in self.classes}
+
     @cached_property
     def targets(self) -> NDArray[np.int64]:
         """``(N,)`` class indices of the images, -1 for one without label."""

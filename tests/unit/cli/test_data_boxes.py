@@ -130,7 +130,7 @@ def test_check_counts_images_without_a_label(millscale, make) -> None:
     done = millscale("data", "check", folder, "--no-labels")
     assert done.code == 0, done.err
     assert [line.split() for line in done.err.splitlines() if line.startswith("  ")][:2] == [
-        ["pit", "2"],
+        ["pit", "2", "3", "boxes"],
         ["without", "a", "label", "1"],
     ]
 
