@@ -110,6 +110,11 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, sk
         )
     metrics = measured(found.table, seed=0)
     shown = dict(zip(metrics.classes, metrics.truths, strict=True))
+    if not any(shown.values()):
+        raise DataError(
+            f"{images.source}: expected images with drawn boxes, found none among {len(found.table)} annotated images: "
+            "nothing to choose thresholds by. Give others with --data."
+        )
     best = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
     chosen = {name: best[name] if shown[name] else old for name, old in bundle.card.thresholds.items()}
     kept = ", ".join(name for name in chosen if not shown[name])

@@ -1,5 +1,7 @@
 """Thresholds chosen anew, on pictures where each true defect is of 0.4 red, and as many spots of 0.2 are none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,13 @@ def test_beside_a_classifier_with_another_order_boxes_are_judged_by_name(knowing
 def test_images_that_a_member_learned_from_are_refused(knowing, images):
     with pytest.raises(DataError, match="found 2 of 6 that one has"):
         ensemble([knowing("detector", images.records[:2])], "made", images=images)
+
+
+def test_images_that_show_nothing_can_choose_no_threshold(knowing, images):
+    nothing = Boxes(np.zeros((0, 4)), np.zeros(0))
+    clean = replace(images, records=tuple(replace(record, boxes=nothing) for record in images.records))
+    with pytest.raises(DataError, match="found none among 6 annotated images: nothing to choose thresholds by"):
+        ensemble([knowing("detector")], "made", images=clean)
 
 
 def test_a_member_that_keeps_nothing_of_what_it_learned_from_is_refused(bundles, knowing, images):
