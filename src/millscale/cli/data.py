@@ -105,7 +105,8 @@ def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any)
 
 def _say_classes(classes: Mapping[str, int], images: int, boxes: Mapping[str, int]) -> None:
     unlabelled = images - sum(classes.values())
-    for name, count in [*classes.items(), *[("without a label", unlabelled)] * (unlabelled > 0)]:
+    others = {"without a label": unlabelled} if unlabelled else {}
+    for name, count in (*classes.items(), *others.items()):
         drawn = f"{boxes[name]:>8} boxes" if name in boxes else ""
         say(f"  {name:<24}{count:>6}{drawn}")
 
@@ -252,12 +253,12 @@ def consensus(
         from millscale.data.convert import whole_folder
         from millscale.data.formats import pascal_voc
         from millscale.data.read import read
-        from millscale.data.sound import require_sound
+        from millscale.data.sound import require_boxes, require_sound
         from millscale.pipeline.audited import audited
 
         images = require_sound(read(directory), skip_bad=skip_bad)
         tell_all(images.problems)
-        _require_boxes(images)
+        require_boxes(images)
         # The folder first: what is wrong with OUT is told before the long audit, not after it.
         with whole_folder(out) as folder:
             with Watch() as watch:
@@ -268,17 +269,6 @@ def consensus(
         say(
             f"{len(merged)} images in {out}; the boxes of {touched} that overlap were merged: {before} boxes before, "
             f"{after} now, with those that only a neighbour had. Judge models on the annotations as they were."
-        )
-
-
-def _require_boxes(images: Any) -> None:
-    from millscale.core.errors import DataError
-    from millscale.data.sound import ways_to_boxes
-
-    if all(record.boxes is None for record in images.records):
-        raise DataError(
-            f"{images.source}: expected a data set with boxes, found none in {len(images)} images. "
-            f"{ways_to_boxes(images)}"
         )
 
 

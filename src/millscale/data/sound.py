@@ -1,6 +1,6 @@
 """Annotations that cannot be used stop a run, unless it is told to go on without their images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from millscale.core.errors import DataError
@@ -18,6 +18,19 @@ def ways_to_boxes(manifest: Manifest) -> str:
     masks = any(record.mask for record in manifest.records)
     beside = "; its masks become boxes with `millscale data convert DIR OUT --to voc --format masks`" if masks else ""
     return f"Add annotations (Pascal VOC, COCO or YOLO){beside}."
+
+
+def require_boxes(manifest: Manifest, otherwise: str = "") -> None:
+    """Refuse a data set of which nobody has drawn boxes; ``otherwise`` is what else may be done with it.
+
+    Raises:
+        DataError: no image is annotated.
+    """
+    if all(record.boxes is None for record in manifest.records):
+        raise DataError(
+            f"{manifest.source}: expected a data set with boxes, found none in {len(manifest)} images. "
+            f"{ways_to_boxes(manifest)}{otherwise}"
+        )
 
 
 def annotation_problems(manifest: Manifest) -> tuple[Problem, ...]:
@@ -44,8 +57,7 @@ def require_sound(manifest: Manifest, *, skip_bad: bool) -> Manifest:
         raise DataError(_refusal(manifest, bad))
     affected = {problem.image for problem in bad}
     skipped = [name for name in manifest.ids if name in affected]
-    sound = manifest.select(name for name in manifest.ids if name not in affected)
-    return replace(sound, problems=(*sound.problems, _skipped(manifest, bad, skipped)))
+    return _without(manifest, affected, _skipped(manifest, bad, skipped))
 
 
 def require_classes(manifest: Manifest, classes: Sequence[str], *, skip_bad: bool) -> Manifest:
@@ -72,8 +84,13 @@ def require_classes(manifest: Manifest, classes: Sequence[str], *, skip_bad: boo
         )
     message = f"boxes of other classes ({names}); {len(strange)} of {len(manifest)} images left out: "
     problem = Problem(SKIPPED, manifest.source, message + ", ".join(strange), "Rename them, or train on them.")
-    sound = manifest.select(name for name in manifest.ids if name not in strange)
-    return replace(sound, problems=(*sound.problems, problem))
+    return _without(manifest, strange, problem)
+
+
+def _without(manifest: Manifest, left_out: Container[str | None], problem: Problem) -> Manifest:
+    """The other images, with the problem that tells what was left out."""
+    kept = manifest.select(name for name in manifest.ids if name not in left_out)
+    return replace(kept, problems=(*kept.problems, problem))
 
 
 def _named(strange: Mapping[str, Sequence[str]]) -> str:

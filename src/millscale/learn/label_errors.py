@@ -145,7 +145,7 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
     targets = manifest.targets
     usual = np.array([probs[targets == c, c].mean() for c in range(len(manifest.classes))])
     best = probs.argmax(1)
-    # Of a class in one group no model has seen anything but by this image: it cannot say so.
+    # Where all of a class is one group, the model that judges it has never seen the class.
     surfaces = [{r.group for r in manifest.records if r.label == name} for name in manifest.classes]
     known = np.array([len(groups) > 1 for groups in surfaces])[targets]
     sure = known & (best != targets) & (probs.max(1) >= np.maximum(usual[best], LEAST_SURE))

@@ -137,11 +137,11 @@ def _parsed(name: str, value: Any, kind: Any) -> Any:
         try:
             if choice is bool:
                 return {"true": True, "false": False}[value.lower()]
-            if choice in (int, float):
+            if choice in _SPOKEN:
                 return choice(value)
         except (KeyError, ValueError):
             continue
-    if any(choice in (bool, int, float) for choice in choices) and str not in choices:
-        wanted = " or ".join(_SPOKEN[choice] for choice in choices if choice in _SPOKEN)
-        raise UsageError(f"{name}: expected {wanted}, found '{value}'.")
+    wanted = [_SPOKEN[choice] for choice in choices if choice in _SPOKEN]
+    if wanted and str not in choices:
+        raise UsageError(f"{name}: expected {' or '.join(wanted)}, found '{value}'.")
     return value

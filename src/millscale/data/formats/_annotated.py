@@ -65,7 +65,9 @@ def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> M
         *not_images(content, [path for path in content.others if path not in found.used]),
         *same_names(content, images),
         *small_classes(
-            Counter(name for record in checked for name in manifest.shown(record)), classes, set(found.classes)
+            Counter(name for record in checked for name in manifest.shown(record)),
+            classes,
+            listed={names[name] for name in found.classes},
         ),
     ]
     return replace(manifest, problems=tuple(problems))

@@ -11,7 +11,7 @@ from millscale.core.types import Problem
 from millscale.data.formats._drawn import AnnotationError, DrawnBox, read_text, unreadable
 from millscale.data.formats._scan import Scan
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.data.sound import ways_to_boxes
+from millscale.data.sound import require_boxes
 from millscale.imaging.decode import read_size
 
 CLASSES_FILE = PurePosixPath("classes.txt")
@@ -54,11 +54,7 @@ def exports(manifest: Manifest, *, by_split: bool) -> Iterator[Export]:
     Raises:
         DataError: no image is annotated, two images would share a name, or a name is not plain text.
     """
-    if all(record.boxes is None for record in manifest.records):
-        raise DataError(
-            f"{manifest.source}: expected a data set with boxes, found none in {len(manifest)} images. "
-            f"{ways_to_boxes(manifest)} Or convert it to class-folders."
-        )
+    require_boxes(manifest, " Or convert it to class-folders.")
     _require_plain(manifest.classes, "class")
     _require_plain([record.path.name for record in manifest.records], "file name")
     _require_unique(manifest, by_split=by_split)
