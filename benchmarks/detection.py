@@ -126,19 +126,20 @@ def _folds(images: Manifest) -> None:
     table = Table(
         "detection_folds",
         "Group-clean 5-fold cross-validation of the detectors on NEU-DET",
-        ["model", "mAP50", "mAP50-95", "mAP50 of each fold", "mAP50-95 of each fold"],
+        ["model", "folds", "mAP50", "mAP50-95", "mAP50 of each fold", "mAP50-95 of each fold"],
         notes=(
-            "Mean ± deviation over the folds; every fold by a model that saw no image of its groups.",
+            "Mean ± deviation over the folds named; every fold by a model that saw no image of its groups.",
             "Judged before boxes that agree were averaged.",
         ),
     )
     for path in sorted(PREDICTIONS.glob("*--folds-*.json.gz")):
         whole = read_coco_results(path, images)
         assert whole.fold is not None
-        metrics = [_metrics(whole.select(whole.fold == fold)) for fold in np.unique(whole.fold)]
+        folds = np.unique(whole.fold)
+        metrics = [_metrics(whole.select(whole.fold == fold)) for fold in folds]
         parts = [[getattr(one, key) for one in metrics] for key in ("map50", "map50_95")]
         each = [", ".join(f"{100 * value:.1f}" for value in part) for part in parts]
-        table.add(path.name.partition("--")[0], *map(_spread, parts), *each)
+        table.add(path.name.partition("--")[0], ", ".join(map(str, folds)), *map(_spread, parts), *each)
     table.save()
 
 

@@ -4,8 +4,9 @@
     python scripts/detectors.py views yolo_n            that model again, four and eight views of each image fused
     python scripts/detectors.py views yolo_n+yolo_s     the boxes of both, likewise
     python scripts/detectors.py inner yolo_n            a group-clean part of its training images judged: choose here
-    python scripts/detectors.py folds yolo_n            group-clean 5-fold cross-validation
-    python scripts/detectors.py folds yolo_n --set views=8         the same trainings, judged in eight views
+    python scripts/detectors.py fold0 yolo_n            trained without fold 0 of the group-clean five, judged on it;
+                                                        with fold1 to fold4, the cross-validation
+    python scripts/detectors.py fold0 yolo_n --set views=8         the same training, judged in eight views
     python scripts/detectors.py leaky yolo_n --seed 0   as many training images, with mates of the test images
     python scripts/detectors.py clean yolo_n --seed 0   and without; with 1 and 2 for --seed, what the leak is worth
     python scripts/detectors.py consensus yolo_n        as clean, but trained on merged annotations
@@ -34,6 +35,7 @@ from millscale.data.leak_sets import leak_sets
 from millscale.data.leaks import Parts, read_parts
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split, deal, load_split, named_split, split
+from millscale.metrics.detection_results import read_coco_results, write_coco_results
 from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.audited import audited
 from millscale.pipeline.config import TrainConfig
@@ -51,6 +53,7 @@ NOTES = (
     "Trained by the millscale project on NEU-DET (Song & Yan 2013), whose owners state no licence; no NEU image is "
     "inside. Use on NEU-like hot-rolled strip; measure on your own images before you trust it."
 )
+FOLDS = tuple(f"fold{k}" for k in range(5))
 LEAK_TEST, FEW = 240, 48
 """Test images of the leak's runs, and annotated images of each class where they are few."""
 VIEWS: tuple[Literal[4], Literal[8]] = (4, 8)
@@ -60,7 +63,7 @@ COMMITTED = "yolo_n--kaggle1440"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("split", choices=("kaggle", "views", "inner", "folds", "leaky", "clean", "consensus", "few"))
+    parser.add_argument("split", choices=("kaggle", "views", "inner", *FOLDS, "leaky", "clean", "consensus", "few"))
     parser.add_argument("detector")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="options")
@@ -78,16 +81,19 @@ def main() -> None:
     options |= {"detector": given.detector, "final": "reuse", "held_out_folds": 0}
     config = TrainConfig(str(data), task="detect", options=options, seed=given.seed, licence_notes=NOTES)
     name = "kaggle1440" if given.split == "kaggle" else f"{given.split}-seed{given.seed}"
-    if given.split != "folds":
-        file = _split(given.split, name, data, images, given.seed)
-        config = replace(config, split=str(file))
-        if given.split == "consensus":
-            images = _merged(images, load_split(file).train)
-        if given.split == "few":
-            images = _bared(images, load_split(file))
-            config = replace(config, recipe="detect_semi")
-    views = f"-{options['views']}views" if "views" in options else ""
-    _run(images, config, RUNS / f"{given.detector}--{name}", f"{given.detector}{views}--{name}")
+    file = _split(given.split, name, data, images, given.seed)
+    config = replace(config, split=str(file))
+    if given.split == "consensus":
+        images = _merged(images, load_split(file).train)
+    if given.split == "few":
+        images = _bared(images, load_split(file))
+        config = replace(config, recipe="detect_semi")
+    model = f"{given.detector}-{options['views']}views" if "views" in options else given.detector
+    folder = RUNS / f"{given.detector}--{name}"
+    if given.split in FOLDS:
+        _run(images, config, folder, f"{model}--folds-seed{given.seed}", FOLDS.index(given.split))
+    else:
+        _run(images, config, folder, f"{model}--{name}")
 
 
 def _split(kind: str, name: str, data: Path, images: Manifest, seed: int) -> Path:
@@ -99,6 +105,9 @@ def _split(kind: str, name: str, data: Path, images: Manifest, seed: int) -> Pat
         training = images.select(_kaggle(data, images)["train"])
         dealt = deal(training, groups, (0.8, 0.2), np.random.default_rng(7))
         parts = {"train": sorted(dealt[0]), "test": sorted(dealt[1])}
+    elif kind in FOLDS:
+        test = _folds(images, groups)[FOLDS.index(kind)]
+        parts = {"train": sorted({record.id for record in images.records} - {*test}), "test": test}
     elif kind == "few":
         parts = _few(images, groups, seed)
     else:
@@ -110,9 +119,14 @@ def _split(kind: str, name: str, data: Path, images: Manifest, seed: int) -> Pat
     return file
 
 
+def _folds(images: Manifest, groups: Mapping[str, str]) -> Sequence[Sequence[str]]:
+    """The five that the whole is cross-validated on, whichever seed a training has."""
+    return split(images, groups=groups, seed=0).folds
+
+
 def _few(images: Manifest, groups: Mapping[str, str], seed: int) -> Parts:
     """A fold of those that the whole is cross-validated on, and a few images of each class from the other four."""
-    test = split(images, groups=groups, seed=0).folds[seed % 5]
+    test = _folds(images, groups)[seed % 5]
     rng, away = np.random.default_rng(seed), set(test)
     left = [[r.id for r in images.records if r.label == name and r.id not in away] for name in images.classes]
     return {"train": [str(name) for ids in left for name in rng.permutation(ids)[:FEW]], "test": test}
@@ -163,17 +177,37 @@ def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> 
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")
 
 
-def _run(images: Manifest, config: TrainConfig, folder: Path, name: str) -> None:
+def _run(images: Manifest, config: TrainConfig, folder: Path, name: str, fold: int | None = None) -> None:
+    """Train, and keep the boxes found and the card; those of a fold join the other folds of the same name."""
     run = train(images, replace(config, name=name), folder, progress=_tell)
     PREDICTIONS.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run.folder / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
+    kept = PREDICTIONS / f"{name}.json.gz"
     card = run.bundle.card.model_dump(mode="json")
     card["provenance"]["network"]["gflops"] *= card["parts"][0]["detection"]["views"]
+    if fold is None:
+        shutil.copyfile(run.folder / "predictions.json.gz", kept)
+    else:
+        table = _with_fold(kept, images, fold, read_coco_results(run.folder / "predictions.json.gz", images))
+        write_coco_results(kept, table)
+        card["metrics"] = on_card(measured(table, seed=0))
     write_json(PREDICTIONS / f"{name}.card.json", card)
     if name == COMMITTED:
         NANO.parent.mkdir(exist_ok=True)
         run.bundle.save(NANO)
     print(f"{name}: mAP50 {run.metrics.map50:.1%}, mAP50-95 {run.metrics.map50_95:.1%}")
+
+
+def _with_fold(path: Path, images: Manifest, fold: int, found: DetectionTable) -> DetectionTable:
+    """What was found in a fold beside what ``path``, if it is there, holds of the others, in the order of folds."""
+    parts = {fold: replace(found, fold=np.full(len(found), fold, np.int64))}
+    if path.is_file():
+        others = read_coco_results(path, images)
+        assert others.fold is not None
+        parts = {int(k): others.select(others.fold == k) for k in np.unique(others.fold)} | parts
+    tables = [parts[k] for k in sorted(parts)]
+    columns = ("ids", "paths", "sizes", "truth", "found", "groups")
+    joined: dict[str, Any] = {name: tuple(one for table in tables for one in getattr(table, name)) for name in columns}
+    return replace(found, **joined, fold=np.concatenate([table.fold for table in tables if table.fold is not None]))
 
 
 _last = [""]
