@@ -115,12 +115,11 @@ def classifier_graph(
 
 def normalised(build: Builder) -> str:
     """``images`` as ``(n, 3, h, w)`` float32, less the mean, over the deviation."""
-    scale = 1.0 / (255.0 * np.array(IMAGENET_STD, np.float32))
-    shift = -np.array(IMAGENET_MEAN, np.float32) / np.array(IMAGENET_STD, np.float32)
-    floats = build.op("Cast", "images", to=TensorProto.FLOAT)
-    scaled = build.op("Mul", floats, build.constant(scale.astype(np.float32)))
-    shifted = build.op("Add", scaled, build.constant(shift.astype(np.float32)))
-    return build.op("Transpose", shifted, perm=[0, 3, 1, 2])
+    mean, deviation = (np.array(values, np.float32)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    # Planes first: with the colours innermost, this takes ONNX Runtime a tenth of a small backbone's time.
+    floats = build.op("Cast", build.op("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    scaled = build.op("Mul", floats, build.constant(np.float32(1.0) / (np.float32(255.0) * deviation)))
+    return build.op("Add", scaled, build.constant(-mean / deviation))
 
 
 def _views(build: Builder, backbones: Sequence[Backbone], pixels: str, count: int) -> list[str]:

@@ -1,17 +1,19 @@
 """Tensors and plain facts in one safetensors file, either whole or absent. No pickle is read or written."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from millscale.core.errors import ModelError
 
-_FACTS = "facts"
+_FACTS, _DIGEST = "facts", "sha256"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -22,7 +24,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[st
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    save_file(copies, partial, metadata={_FACTS: json.dumps(dict(facts))})
+    text = json.dumps(dict(facts))
+    save_file(copies, partial, metadata={_FACTS: text, _DIGEST: _digest(copies, text)})
     partial.replace(path)
 
 
@@ -30,14 +33,27 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What ``save_checkpoint`` wrote.
 
     Raises:
-        ModelError: not such a file.
+        ModelError: not such a file, or one whose bytes are no longer those that were written.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()[_FACTS])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
+            about = file.metadata()
+            facts: dict[str, Any] = json.loads(about[_FACTS])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if _digest(tensors, about[_FACTS]) != about[_DIGEST]:
+                raise ValueError("other bytes than were written")
+            return tensors, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: expected a training checkpoint, found {type(error).__name__} ({error}). Remove the "
             "file; the training then starts anew."
         ) from error
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """Of contiguous tensors on the processor, in whatever order, and of the facts as written."""
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -38,3 +38,14 @@ def test_a_cut_off_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ModelError, match="Remove the file"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("place", [b"17", b"epoch"])
+def test_a_changed_byte_is_noticed(tmp_path, place):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"x": torch.frombuffer(bytearray(b"abc17def"), dtype=torch.float32)}, {"epoch": 1})
+    written = path.read_bytes()
+    assert written.count(place) == 1
+    path.write_bytes(written.replace(place, place[::-1]))
+    with pytest.raises(ModelError, match="other bytes than were written"):
+        load_checkpoint(path)
