@@ -27,7 +27,7 @@ def spec(name):
 
 @pytest.fixture(scope="module")
 def model(spec):
-    return build_detector(spec, CLASSES, SIZE, 0, pretrained=False)
+    return build_detector(spec, CLASSES, 0, pretrained=False)
 
 
 def targets(*images: list[tuple[list[float], int, float]]) -> Targets:
@@ -74,7 +74,7 @@ def test_the_loss_is_a_finite_scalar_that_reaches_every_part(model, spec, batch)
 
 
 def test_steps_against_the_gradient_lower_the_loss(spec):
-    model = build_detector(spec, CLASSES, SIZE, 0, pretrained=False).train()
+    model = build_detector(spec, CLASSES, 0, pretrained=False).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     given, batch, losses = images(spec), BATCHES["padding"], []
     for _ in range(12):
@@ -103,13 +103,13 @@ def test_the_raw_answer_is_boxes_and_scores(model, spec):
 
 
 def test_a_seed_builds_the_same_network(spec, model):
-    again = build_detector(spec, CLASSES, SIZE, 0, pretrained=False).state_dict()
-    fresh = build_detector(spec, CLASSES, SIZE, 0, pretrained=False).state_dict()
+    again = build_detector(spec, CLASSES, 0, pretrained=False).state_dict()
+    fresh = build_detector(spec, CLASSES, 0, pretrained=False).state_dict()
     assert all(torch.equal(again[name], fresh[name]) for name in again)
 
 
 def test_the_exported_graph_answers_alike(spec):
-    model = build_detector(spec, CLASSES, SIZE, 0, pretrained=False).eval()
+    model = build_detector(spec, CLASSES, 0, pretrained=False).eval()
     preprocess = Preprocess("resize", SIZE, spec.mean, spec.std)
     network = Network(export_detector(model, preprocess, SIZE), "graph", threads=1)
     for seed in range(3):

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from millscale.core.errors import DataError, unknown_name
 from millscale.data.formats import coco, pascal_voc, yolo
@@ -21,7 +21,8 @@ def to_class_folders(manifest: Manifest, destination: Path) -> Manifest:
         destination: a new or empty folder; it appears whole or not at all.
 
     Raises:
-        DataError: the destination holds something, or two images of one class have the same file name.
+        DataError: the destination holds something, two images of one class have the same file name, or a class's
+            name cannot be a folder's.
     """
     with whole_folder(destination) as folder:
         copy_to_class_folders(manifest, folder)
@@ -132,9 +133,13 @@ def copy_to_class_folders(manifest: Manifest, folder: Path) -> None:
         folder: exists; a folder for every class is made in it, also for the empty ones.
 
     Raises:
-        DataError: two images of one class have the same file name.
+        DataError: two images of one class have the same file name, or a class's name cannot be a folder's.
     """
     for name in manifest.classes:
+        if name in ("", "..") or name != PurePosixPath(name).name or {"\\", "\0"} & {*name}:
+            raise DataError(
+                f"{manifest.source}: expected class names that folders can have, found {name!r}. Rename it."
+            )
         (folder / name).mkdir()
     for record in manifest.records:
         if record.label is not None:

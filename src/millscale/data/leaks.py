@@ -1,5 +1,6 @@
 """The leak of a split, anyone's: how many held-out images show surface that training images show too."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -37,7 +38,7 @@ class Leak:
         part: "test", "val", or "fold 0" …
         images: images held out.
         leaking: those that share surface with a training image.
-        pairs: which, and with which, largest share first.
+        pairs: which, and with which, largest share first; of exact copies, one to train on stands for all.
     """
 
     part: str
@@ -69,7 +70,9 @@ def leaks(split: Split | Parts, audit: Audit, *, min_fraction: float = 0.0) -> t
     """
     shared = [o for o in (*audit.overlaps, *audit.second_exposures) if o.fraction >= min_fraction]
     shared += [Overlap(n.a, n.b, 1.0, 0, 0, exact=False) for n in audit.near_duplicates]
-    return tuple(_measure(name, train, held, shared) for name, train, held in _divisions(split))
+    # An audit compares one of several copies, and names each other copy beside it alone.
+    first = {copy: one for one, copy in audit.exact_duplicates}
+    return tuple(_measure(name, train, held, shared, first) for name, train, held in _divisions(split))
 
 
 def named_parts(manifest: Manifest) -> Parts:
@@ -102,7 +105,14 @@ def read_parts(source: Path | Mapping[str, Path], manifest: Manifest) -> Split |
         DataError: a file cannot be read, or names an image that is not there, or that two images answer to.
     """
     if isinstance(source, Path):
-        return load_split(source)
+        split = load_split(source)
+        named = (*split.train, *split.val, *split.test, *(name for fold in split.folds for name in fold))
+        if lost := sorted({*named} - {*manifest.ids}):
+            raise DataError(
+                f"{source}: expected images of {manifest.source}, found {len(lost)} that are not there, '{lost[0]}' "
+                "first. Give the split that was made of this data set."
+            )
+        return split
     names = _names(manifest)
     return {part: [_resolve(line, names, path) for line in _lines(path)] for part, path in source.items()}
 
@@ -123,19 +133,33 @@ def _divisions(split: Split | Parts) -> Iterable[tuple[str, set[str], Sequence[s
     yield from ((f"fold {i}", everything - set(fold), fold) for i, fold in enumerate(folds))
 
 
-def _measure(part: str, train: set[str], held: Sequence[str], shared: Iterable[Overlap]) -> Leak:
-    inside = set(held)
+def _measure(
+    part: str, train: set[str], held: Sequence[str], shared: Iterable[Overlap], first: Mapping[str, str]
+) -> Leak:
+    inside, known = _by_content(held, first), _by_content(sorted(train), first)
     pairs: dict[tuple[str, str], float] = {}
     for overlap in shared:
         for a, b in ((overlap.a, overlap.b), (overlap.b, overlap.a)):
-            if a in inside and b in train:
-                pairs[a, b] = max(overlap.fraction, pairs.get((a, b), 0.0))
-    pairs.update({(name, name): 1.0 for name in inside & train})
+            one, other = first.get(a, a), first.get(b, b)
+            if one in inside and other in known:
+                for name in inside[one]:
+                    pair = name, known[other][0]
+                    pairs[pair] = max(overlap.fraction, pairs.get(pair, 0.0))
+    for content in inside.keys() & known.keys():
+        pairs.update({(name, name if name in train else known[content][0]): 1.0 for name in inside[content]})
     found = sorted(
         (LeakingPair(a, b, f) for (a, b), f in pairs.items()),
         key=lambda p: (-p.fraction, p.held_out, p.train),
     )
     return Leak(part, len(held), len({pair.held_out for pair in found}), tuple(found))
+
+
+def _by_content(ids: Iterable[str], first: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    """Images under the first of their exact copies."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in ids:
+        found[first.get(name, name)].append(name)
+    return found
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,9 +1,8 @@
 """Many changed copies of one image through the deployed model."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,8 @@ from millscale.explain.config import Progress
 from millscale.explain.target import Target
 from millscale.runtime.inspector import Inspector
 
-_AHEAD = 8
-"""Images that wait for a core, for each of them."""
+_AHEAD, _MOST_BYTES = 8, 2**28
+"""Images that wait for a core, for each of them, and bytes from which no more than one for each of them waits."""
 
 
 class Asking:
@@ -40,9 +39,9 @@ class Asking:
             ModelError: a network's answer is not finite.
         """
         cores = os.cpu_count() or 1
-        source, rows = iter(images), list[tuple[float, ...]]()
+        rows: list[tuple[float, ...]] = []
         with ThreadPoolExecutor(max_workers=cores) as pool:
-            while batch := list(islice(source, _AHEAD * cores)):
+            for batch in _batches(images, cores):
                 rows += pool.map(self._one, batch)
                 self._tell(len(batch))
         return np.array(rows, np.float64).reshape(-1, len(self._targets))
@@ -55,3 +54,14 @@ class Asking:
         self._done += more
         if self._progress is not None:
             self._progress("explain", self._done, self._total)
+
+
+def _batches(images: Iterable[Image], cores: int) -> Iterator[list[Image]]:
+    batch: list[Image] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) >= (cores if len(batch) * image.nbytes >= _MOST_BYTES else _AHEAD * cores):
+            yield batch
+            batch = []
+    if batch:
+        yield batch

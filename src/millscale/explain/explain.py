@@ -17,7 +17,7 @@ from millscale.explain.explanation import Explanation
 from millscale.explain.faithfulness import areas, changed_images, judged
 from millscale.explain.fill import filled, seen_through
 from millscale.explain.masks import random_masks
-from millscale.explain.saliency import heat_maps
+from millscale.explain.saliency import enlarged, heat_maps
 from millscale.explain.target import Target, box_targets, class_target
 from millscale.imaging.preprocess import as_rgb
 from millscale.runtime.inspector import Inspector
@@ -86,13 +86,15 @@ def _explained(
     hidden = filled(rgb, config.fill)
     rounds = len(targets) + config.random
     total = config.masks + 2 + 2 * (config.steps - 1) * rounds
+    size = rgb.shape[0], rgb.shape[1]
     asking = Asking(inspector, targets, total, progress)
     heat, random = _maps(asking, rgb, hidden, len(targets), config)
     whole, nothing = asking.remains([rgb, hidden])
-    curves = [asking.remains(changed_images(rgb, hidden, one, config.steps)) for one in (*heat, *random)]
+    changed = (changed_images(rgb, hidden, enlarged(one, size), config.steps) for one in (*heat, *random))
+    curves = [asking.remains(images) for images in changed]
     found = [_areas_of(curves, whole, nothing, place) for place in range(len(targets))]
     return tuple(
-        Explanation(target, heat[place], judged(rows[place], rows[len(targets) :]))
+        Explanation(target, enlarged(heat[place], size), judged(rows[place], rows[len(targets) :]))
         for place, (target, rows) in enumerate(zip(targets, found, strict=True))
     )
 
@@ -100,7 +102,7 @@ def _explained(
 def _maps(
     asking: Asking, rgb: Image, hidden: Image, targets: int, config: ExplainConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """``(T, H, W)`` of the targets and ``(R, H, W)`` without meaning.
+    """``(T, h, w)`` of the targets and ``(R, h, w)`` without meaning, as `heat_maps` gives them.
 
     A random map comes from the same masks, with noise for an answer: it is exactly as smooth as a real one. Against
     single random pixels, which destroy any texture at once, a comparison of deletion would mean nothing.

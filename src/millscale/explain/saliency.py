@@ -1,11 +1,16 @@
 """Heat maps out of masks and what remained under them."""
 
 from collections.abc import Iterable
+from math import ceil
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+
+_LONGEST = 512
+"""Pixels along the longer side of a map while it is made; a cell of the masks is many times larger than one of them."""
 
 
 def heat_maps(masks: Iterable[Floats], remains: NDArray[np.float64], size: tuple[int, int]) -> Floats:
@@ -20,13 +25,25 @@ def heat_maps(masks: Iterable[Floats], remains: NDArray[np.float64], size: tuple
         size: (H, W).
 
     Returns:
-        ``(T, H, W)`` float32; all zero where nothing that was hidden made a difference.
+        ``(T, h, w)`` float32, a pixel for each of the image, or for one of many where it is longer than 512; see
+        `enlarged`. All zero where nothing that was hidden made a difference.
     """
-    sums = np.zeros((remains.shape[1], *size), np.float64)
+    step = ceil(max(size) / _LONGEST)
+    height, width = (len(range(step // 2, side, step)) for side in size)
+    sums = np.zeros((remains.shape[1], height, width), np.float64)
     for mask, row in zip(masks, remains, strict=True):
+        seen = 2 * mask[step // 2 :: step, step // 2 :: step] - 1
         for place in np.flatnonzero(row):
-            sums[place] += row[place] * (2 * mask - 1)
+            sums[place] += row[place] * seen
     return np.stack([_scaled(one, len(remains)) for one in sums])
+
+
+def enlarged(heat: Floats, size: tuple[int, int]) -> Floats:
+    """A map ``(h, w)`` as large as the image, (H, W); bilinear, and as it is where it is that large."""
+    if heat.shape == size:
+        return heat
+    large = PIL.Image.fromarray(heat).resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
+    return np.asarray(np.clip(np.asarray(large), 0.0, 1.0), np.float32)
 
 
 _NOTHING = 1e-7

@@ -4,6 +4,7 @@ import numpy as np
 
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes, Prediction
+from millscale.runtime.decide import counts
 from millscale.runtime.inspector import Inspector
 
 
@@ -36,10 +37,7 @@ def chosen_boxes(inspector: Inspector, prediction: Prediction, number: int | Non
 
 def _order(inspector: Inspector, boxes: Boxes) -> np.ndarray:
     """Rows, those that count first, the strongest of each first."""
-    thresholds, classes = inspector.card.thresholds, inspector.card.classes
-    strength = _strength(boxes)
-    least = np.array([thresholds[classes[label]] for label in boxes.class_id])
-    return np.lexsort((-strength, strength < least))
+    return np.lexsort((-_strength(boxes), ~counts(boxes, inspector.card.classes, inspector.card.thresholds)))
 
 
 def _strength(boxes: Boxes) -> np.ndarray:

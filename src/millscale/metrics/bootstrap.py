@@ -12,10 +12,10 @@ number of observations: a group counts as all right or all wrong, the worst that
 no error at all that nearly equals the exact bound (the lower end is about 1 - 3.8 / groups).
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
 from millscale.metrics.classification import Floats, Ints
@@ -118,29 +118,3 @@ def proportion_interval(
         return (low, high)
     wide_low, wide_high = wilson_interval(estimate, count or len(np.unique(group)))
     return (min(low, wide_low, estimate), max(high, wide_high, estimate))
-
-
-def bootstrap_interval(
-    statistic: Callable[[Floats], Floats],
-    columns: ArrayLike,
-    groups: Sequence[Hashable] | NDArray[np.generic] | None = None,
-    *,
-    seed: int = 0,
-    resamples: int = 1000,
-) -> tuple[float, float]:
-    """95 % interval of any statistic of sums over images.
-
-    Args:
-        statistic: maps sums ``(…, K)`` to values ``(…)``, e.g. ``lambda s: s[..., 0] / s[..., 1]``.
-        columns: ``(N, K)`` what each image adds to the sums.
-        groups: each image's group, or None where every image stands alone.
-        seed: of the draws.
-        resamples: number of draws.
-
-    Raises:
-        DataError: ``groups`` has another length than ``columns``.
-    """
-    table = np.asarray(columns, dtype=np.float64)
-    sums = group_sums(table, group_index(groups, len(table)))
-    totals = resampled_sums(sums, seed=seed, resamples=resamples)
-    return percentile_interval(np.asarray(statistic(totals)), float(statistic(sums.sum(0))))

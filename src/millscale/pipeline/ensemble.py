@@ -10,6 +10,7 @@ from millscale.core.errors import DataError, UsageError
 from millscale.data.manifest import Manifest
 from millscale.imaging.tiling import check_tile
 from millscale.learn.recipe import Progress
+from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
 from millscale.pipeline.evaluate import evaluate
 from millscale.pipeline.summary import silent
@@ -77,6 +78,8 @@ def ensemble(
         )
     locating = [bundle for bundle in bundles if bundle.card.detectors]
     fused = locating[0].card.fusion if len(locating) == 1 else None
+    if weights is not None and len(detectors) < 2:
+        raise UsageError(f"weights: expected detectors to weigh, found {len(detectors)}. Leave them out.")
     usual = fused.weights if fused else [1.0] * len(detectors)
     shares = list(usual if weights is None else weights)
     if len(shares) != len(detectors) or not all(0 < share < math.inf for share in shares):
@@ -108,16 +111,16 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, sk
             f"{images.source}: expected images that no member has learned from, found {found.trained_on} of "
             f"{len(found.table)} that one has: their scores are too good to choose by. Give others with --data."
         )
-    metrics = measured(found.table, seed=0)
-    shown = dict(zip(metrics.classes, metrics.truths, strict=True))
+    assert isinstance(found.metrics, DetectionMetrics)  # noqa: S101
+    shown = dict(zip(found.metrics.classes, found.metrics.truths, strict=True))
     if not any(shown.values()):
         raise DataError(
             f"{images.source}: expected images with drawn boxes, found none among {len(found.table)} annotated images: "
             "nothing to choose thresholds by. Give others with --data."
         )
-    best = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
-    chosen = {name: best[name] if shown[name] else old for name, old in bundle.card.thresholds.items()}
-    kept = ", ".join(name for name in chosen if not shown[name])
+    kept = {name: old for name, old in bundle.card.thresholds.items() if not shown[name]}
+    metrics = measured(found.table, seed=0, kept=kept)
+    chosen = dict(zip(metrics.classes, metrics.thresholds.tolist(), strict=True))
     card = bundle.card.model_dump(exclude={"sha256"})
     if bundle.card.fusion:
         card["fusion"]["thresholds"] = chosen
@@ -127,7 +130,7 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, sk
     card["protocol"] = (
         f"{len(found.table)} images of {Path(images.source).name}, none of which, byte for byte, a member has learned "
         "from, each judged at thresholds that images of other groups chose"
-        + (f"; none of them shows {kept}, whose thresholds are as before" if kept else "")
+        + (f"; none of them shows {', '.join(kept)}, whose thresholds are as before" if kept else "")
     )
     return make_bundle(card, bundle.members)
 

@@ -13,7 +13,7 @@ from millscale.imaging.quality import SENSORS
 from millscale.imaging.tiling import LEAST_TILE, MOST_ENLARGED, MOST_TILE
 
 SCHEMA_VERSION: Literal[1] = 1
-_LONGEST_SIDE = 4096
+LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
 MOST = 1000
 """Boxes of an image, at most."""
@@ -336,8 +336,8 @@ def _applicable(preprocess: dict[str, Any] | None) -> dict[str, Any] | None:
         size = Preprocess.from_json(preprocess).size
     except ModelError as error:
         raise ValueError(str(error)) from error
-    if size is not None and not all(isinstance(n, int) and n <= _LONGEST_SIDE for n in size):
-        raise ValueError(f"expected whole sides of at most {_LONGEST_SIDE} pixels, found {size}")
+    if size is not None and not all(isinstance(n, int) and n <= LONGEST_SIDE for n in size):
+        raise ValueError(f"expected whole sides of at most {LONGEST_SIDE} pixels, found {size}")
     return preprocess
 
 

@@ -125,7 +125,13 @@ def decide_unknown(novelty: Novelty, classes: Sequence[str], costs: Costs) -> Ve
 
 
 def counting(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, float]) -> Boxes:
-    """Those boxes whose score reaches their class's threshold, in order.
+    """The boxes that count, in order; see `counts`."""
+    rows = counts(boxes, classes, thresholds)
+    return Boxes(boxes.xyxy[rows], boxes.class_id[rows], _scores(boxes)[rows])
+
+
+def counts(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, float]) -> NDArray[np.bool_]:
+    """``(N,)``: whether the score of each box reaches its class's threshold.
 
     Args:
         boxes: ``class_id`` indexes ``classes``.
@@ -133,10 +139,8 @@ def counting(boxes: Boxes, classes: Sequence[str], thresholds: Mapping[str, floa
         thresholds: class name → score; without one, no box counts.
     """
     least = np.array([thresholds.get(name, np.inf) for name in classes])
-    score = _scores(boxes)
     # As float32, as scores are: else .3 as a score would miss .3 as a threshold.
-    rows = score >= least.astype(np.float32)[boxes.class_id]
-    return Boxes(boxes.xyxy[rows], boxes.class_id[rows], score[rows])
+    return np.asarray(_scores(boxes) >= least.astype(np.float32)[boxes.class_id])
 
 
 def decide_boxes(

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from millscale.core.errors import UsageError
 from millscale.imaging.tiling import check_tile
-from millscale.runtime.card import Views
+from millscale.runtime.card import LONGEST_SIDE, Views
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of the arithmetic while training; "auto" takes bfloat16 where it is faster."""
@@ -227,6 +227,7 @@ class DetectorConfig(_Checked):
         self._check("epochs", "1 or more", lambda count: count >= 1)
         for name in ("size", "batch", "held_out_folds", "rate", "weight_decay", "zoom", "augment", "softness"):
             self._check(name, "0 or more", lambda value: value >= 0)
+        self._check("size", f"at most {LONGEST_SIDE}", lambda size: size <= LONGEST_SIDE)
         self._check("clip", "a number above 0", lambda value: value > 0)
         for name in ("warm_up", "ema", "multi_scale"):
             self._check(name, "0 or more, below 1", lambda share: 0 <= share < 1)

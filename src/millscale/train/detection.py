@@ -67,7 +67,7 @@ class DetectorSpec:
     Attributes:
         description: one line.
         licence: of the weights it starts from.
-        build: (classes, (height, width), pretrained) → the detector; without ``pretrained`` it starts at random.
+        build: (classes, pretrained) → the detector, for any size; without ``pretrained`` it starts at random.
         mean, std: of each RGB channel in [0, 1], which the exported graph normalises with.
         stride: heights and widths are multiples of it.
         size: the working size that was found best for images of some 200 pixels.
@@ -78,7 +78,7 @@ class DetectorSpec:
 
     description: str
     licence: str
-    build: Callable[[int, tuple[int, int], bool], Detector]
+    build: Callable[[int, bool], Detector]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     stride: int = 32
@@ -98,7 +98,7 @@ def detector_spec(name: str) -> DetectorSpec:
     return spec
 
 
-def build_detector(spec: DetectorSpec, classes: int, size: tuple[int, int], seed: int, *, pretrained: bool) -> Detector:
+def build_detector(spec: DetectorSpec, classes: int, seed: int, *, pretrained: bool) -> Detector:
     """Build a detector; what is random in it depends on the seed alone.
 
     Raises:
@@ -106,7 +106,7 @@ def build_detector(spec: DetectorSpec, classes: int, size: tuple[int, int], seed
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return spec.build(classes, size, pretrained)
+        return spec.build(classes, pretrained)
 
 
 @torch.no_grad()

@@ -183,14 +183,15 @@ def _set_up(task: Task, config: DetectorConfig) -> Setup:
     preprocess = _preprocess(task, config, spec, sizes)
     own = config.start not in (PUBLIC, RANDOM)
     start = open_start(config.start, task, range(_held_out(task, config))) if own else None
-    _build(task, config, preprocess, start, 0)  # weights that are missing or do not fit are told before the work
+    _build(task, config, start, 0)  # weights that are missing or do not fit are told before the work
     pixels = prepared_pixels(task.manifest, preprocess, task.folder, task.progress, config.tile)
     home, boxes = [], []
+    seen = [(config.tile, config.tile) if config.tile else size for size in sizes]
+    geometries = {size: preprocess.apply(np.zeros(size, np.uint8))[1] for size in dict.fromkeys(seen)}
     for row, (record, size) in enumerate(zip(task.manifest.records, sizes, strict=True)):
         windows = windows_of(size, config.tile or max(size))
         home += [row] * len(windows)
-        geometry = preprocess.apply(np.zeros((config.tile, config.tile) if config.tile else size, np.uint8))[1]
-        boxes += [_in_tensor(record.boxes, window, geometry, pixels.shape[1:3]) for window in windows]
+        boxes += [_in_tensor(record.boxes, window, geometries[seen[row]], pixels.shape[1:3]) for window in windows]
     dtype = choose_dtype(config.precision, device, dense=spec.dense)
     source = Source(grey_or_coloured(pixels), boxes)
     _tell_of_small(task, config, spec, source, max(map(max, sizes)))
@@ -256,13 +257,12 @@ def _held_out(task: Task, config: DetectorConfig) -> int:
     return min(config.held_out_folds or count, task.judged or count)
 
 
-def _build(task: Task, config: DetectorConfig, preprocess: Preprocess, start: Bundle | None, seed: int) -> Detector:
+def _build(task: Task, config: DetectorConfig, start: Bundle | None, seed: int) -> Detector:
     """A detector to train, with its first weights."""
-    assert preprocess.size is not None  # noqa: S101 - _preprocess gives one
-    spec, classes, size = detector_spec(config.detector), task.manifest.classes, preprocess.size
-    model = build_detector(spec, len(classes), size, seed, pretrained=config.start == PUBLIC)
+    spec, classes = detector_spec(config.detector), task.manifest.classes
+    model = build_detector(spec, len(classes), seed, pretrained=config.start == PUBLIC)
     if start:
-        start_from(start, model, config.detector, classes, size, seed)
+        start_from(start, model, config.detector, classes, seed)
     return model
 
 
@@ -270,7 +270,7 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
     """Train one detector on pictures: from where a teacher of the same kind ended, or else as ``config`` says."""
     config = setup.config
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
-    model = copy.deepcopy(teacher) or _build(setup.task, config, setup.preprocess, setup.start, seed)
+    model = copy.deepcopy(teacher) or _build(setup.task, config, setup.start, seed)
     model.softness = config.softness
     model.to(setup.device).to(memory_format=torch.channels_last)
     count = len(passed(setup, rows, np.random.default_rng(seed)))

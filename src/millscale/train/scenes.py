@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from millscale.core.boxes import area, clipped
 from millscale.core.types import Boxes
+from millscale.runtime.views import boxes_in_view, view_of
 from millscale.train.detection import PADDING, Targets
 from millscale.train.pixels import Pixels
 
@@ -128,15 +129,9 @@ def _turned(source: Source, row: int, rng: np.random.Generator) -> _Picture:
     pixels, boxes = source.pixels[row], source.boxes[row]
     height, width = pixels.shape[:2]
     view = int(rng.integers(8 if height == width else 4))
-    xyxy = np.array(boxes.xyxy)
-    if view & 4:
-        pixels, xyxy = pixels.transpose(1, 0, 2), xyxy[:, [1, 0, 3, 2]]
-    if view & 1:
-        pixels, xyxy[:, [1, 3]] = pixels[::-1], height - xyxy[:, [3, 1]]
-    if view & 2:
-        pixels, xyxy[:, [0, 2]] = pixels[:, ::-1], width - xyxy[:, [2, 0]]
+    xyxy = boxes_in_view(boxes.xyxy, view, (height, width))
     assert boxes.difficult is not None  # noqa: S101 - Boxes fills it in
-    return _Picture(pixels, xyxy, boxes.class_id, (~boxes.difficult).astype(np.float32))
+    return _Picture(view_of(pixels, view), xyxy, boxes.class_id, (~boxes.difficult).astype(np.float32))
 
 
 def _pasted(onto: _Picture, other: _Picture, rng: np.random.Generator) -> _Picture:

@@ -61,9 +61,7 @@ def told_of(start: Bundle) -> dict[str, Any]:
     return {"name": start.card.name, "images": len(start.seen), "sha256": start.card.sha256[part.file]}
 
 
-def start_from(
-    bundle: Bundle, network: Detector, name: str, classes: Sequence[str], size: tuple[int, int], seed: int
-) -> None:
+def start_from(bundle: Bundle, network: Detector, name: str, classes: Sequence[str], seed: int) -> None:
     """Give a network, just built, the weights of the bundle's detector.
 
     Layers that depend on the classes stay as built where those are others, or in another order. Batch norms, which
@@ -75,7 +73,6 @@ def start_from(
         network: changed in place.
         name: under which it is registered.
         classes: of the network.
-        size: (height, width) of its images.
         seed: of what is random where it is wider.
 
     Raises:
@@ -85,7 +82,7 @@ def start_from(
     own, spec = network.state_dict(), detector_spec(name)
     wanted = dict(own)
     if tuple(classes) != bundle.card.told_by(part):
-        other = build_detector(spec, len(classes) + 1, size, 0, pretrained=False).state_dict()
+        other = build_detector(spec, len(classes) + 1, 0, pretrained=False).state_dict()
         wanted = {name: tensor for name, tensor in own.items() if tensor.shape == other[name].shape}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

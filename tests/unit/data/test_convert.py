@@ -112,6 +112,32 @@ def test_what_is_written_is_recognised(layout: str, tmp_path: Path) -> None:
     assert [record.split for record in again.records] == ["train", "val"]
 
 
+@pytest.mark.parametrize("layout", ["coco", "yolo"])
+def test_images_of_one_name_keep_their_boxes_in_a_split_and_in_none(layout: str, tmp_path: Path) -> None:
+    images = annotated(tmp_path, ["train/a.png", "none/a.png"])
+    moved = Boxes(np.array([[0, 0, 3, 3]], np.float32), np.array([0]))
+    records = (images.records[0], replace(images.records[1], split=None, boxes=moved))
+    again = convert(replace(images, records=records), tmp_path / "out", layout)
+    assert {record.split: record.boxes.xyxy[0, 2] for record in again.records} == {"train": 7.5, None: 3}
+
+
+@pytest.mark.parametrize("name", ["notes", "labels"])
+def test_an_image_may_be_called_as_a_file_beside_labels_is(name: str, tmp_path: Path) -> None:
+    again = to_yolo(annotated(tmp_path, [f"train/{name}.png"]), tmp_path / "out")
+    (record,) = again.records
+    assert len(record.boxes) == 1
+
+
+@pytest.mark.parametrize("name", ["../out of it", "/away", "crack/hole", "..", ".", "a\\b", "a\0b", ""])
+def test_a_class_that_no_folder_can_be_called_by_is_refused(name: str, tmp_path: Path) -> None:
+    images = annotated(tmp_path, ["train/a.png"], (name,))
+    labelled = replace(images, records=(replace(images.records[0], label=name),))
+    with pytest.raises(DataError, match="expected class names that folders can have, found"):
+        to_class_folders(labelled, tmp_path / "deep/out")
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "deep"}
+    assert not list((tmp_path / "deep").iterdir())
+
+
 @pytest.mark.parametrize("layout", ["voc", "coco", "yolo"])
 @pytest.mark.parametrize(
     ("names", "classes", "message"),

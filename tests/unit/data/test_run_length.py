@@ -79,6 +79,11 @@ def test_a_bad_row_is_told_with_its_line(row: str, code: str, image: str | None,
     assert boxes(manifest)["b.jpg"] == [("3", [0, 0, 6, 4])]
 
 
+def test_a_value_may_be_long_and_quoted(tmp_path: Path) -> None:
+    severstal(tmp_path, f'{APART}"c.jpg","3","{"1 24 " * 30_000}"\n')
+    assert boxes(read(tmp_path))["c.jpg"] == [("3", [0, 0, 6, 4])]
+
+
 def test_runs_against_a_loop() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):

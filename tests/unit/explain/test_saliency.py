@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from millscale.explain.masks import random_masks
-from millscale.explain.saliency import heat_maps
+from millscale.explain.saliency import enlarged, heat_maps
 
 CORNER, ROW = np.array([[1, 0], [0, 0]], np.float32), np.array([[1, 1], [0, 0]], np.float32)
 
@@ -41,3 +41,17 @@ def test_a_small_difference_still_makes_its_map():
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert 10 <= row < 20
     assert 20 <= column < 30
+
+
+def test_the_map_of_a_long_image_is_made_small_and_lies_where_it_should():
+    size = (700, 1400)
+    masks = random_masks(size, 200, 6, np.random.default_rng(0))
+    seen = np.array([mask[100:200, 1000:1100].mean() for mask in masks])
+    (small,) = heat_maps(masks, seen[:, None], size)
+    assert max(small.shape) <= 512
+    heat = enlarged(small, size)
+    assert (heat.shape, heat.dtype) == (size, np.float32)
+    row, column = np.unravel_index(heat.argmax(), size)
+    assert abs(row - 150) < 120
+    assert abs(column - 1050) < 120
+    assert enlarged(heat, size) is heat

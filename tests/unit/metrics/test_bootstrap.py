@@ -5,7 +5,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from millscale.core.errors import DataError
 from millscale.metrics import bootstrap
 from millscale.metrics.bootstrap import (
-    bootstrap_interval,
     group_index,
     percentile_interval,
     proportion_interval,
@@ -40,7 +39,7 @@ def test_same_seed_same_interval_other_seed_another():
     columns = np.random.default_rng(0).random((200, 1))
 
     def interval(seed):
-        return bootstrap_interval(lambda s: s[..., 0], columns, seed=seed)
+        return percentile_interval(resampled_sums(columns, seed=seed, resamples=100)[:, 0], float(columns.sum()))
 
     assert interval(1) == interval(1)
     assert interval(1) != interval(2)

@@ -59,6 +59,7 @@ def test_a_class_that_the_images_do_not_show_keeps_its_threshold(knowing, images
     made = ensemble([bundle], "made", images=images)
     assert made.card.thresholds["blue"] == open_bundle(bundle).card.thresholds["blue"] != 0.5
     assert made.card.protocol.endswith("none of them shows green, blue, whose thresholds are as before")
+    assert made.card.metrics["thresholds"] == made.card.thresholds
 
 
 def test_what_is_fused_already_keeps_its_weights_and_thresholds(knowing, tmp_path, images):

@@ -56,3 +56,9 @@ def test_frozen_stages_cannot_be_negative():
 def test_an_option_of_the_recipes_for_few_labels_out_of_range_is_refused(config, name, value):
     with pytest.raises(UsageError, match=f"^{name}: expected .*, found .* Set it with --set {name}=…"):
         config(**{name: value})
+
+
+@pytest.mark.parametrize(("size", "tile"), [(4128, 0), (8192, 2048)])
+def test_a_size_that_no_bundle_may_have_is_refused_before_the_work(size, tile):
+    with pytest.raises(UsageError, match=rf"^size: expected at most 4096, found {size}\."):
+        DetectorConfig(size=size, tile=tile)

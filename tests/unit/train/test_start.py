@@ -31,7 +31,7 @@ CLASSES, SIZE = ("bar", "square"), (64, 64)
 
 def detector(name: str, seed: int, classes: int = 2) -> Detector:
     """At random, its batch norms as if it had been trained."""
-    model = build_detector(detector_spec(name), classes, SIZE, seed, pretrained=False)
+    model = build_detector(detector_spec(name), classes, seed, pretrained=False)
     generator = torch.Generator().manual_seed(seed)
     for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
         for value, least in ((norm.weight, 0.5), (norm.bias, -0.5), (norm.running_mean, -0.5), (norm.running_var, 0.5)):
@@ -72,14 +72,14 @@ def nano() -> Bundle:
 @pytest.mark.parametrize("name", [name for name in plugins.names(PACKAGE) if name != "yolo_w"])
 def test_every_detector_goes_on_as_what_its_bundle_holds(name):
     before, after = detector(name, 1), detector(name, 2)
-    start_from(bundled(before), after, name, CLASSES, SIZE, 0)
+    start_from(bundled(before), after, name, CLASSES, 0)
     assert_alike(before, after)
 
 
 @pytest.mark.parametrize(("name", "live"), [("yolo_n", True), ("yolo_s", True), ("ssd", False), ("faster_rcnn", False)])
 def test_batch_norms_live_only_where_they_are_unfolded(name, live):
     after = detector(name, 2)
-    start_from(bundled(detector(name, 1)), after, name, CLASSES, SIZE, 0)
+    start_from(bundled(detector(name, 1)), after, name, CLASSES, 0)
     assert any(isinstance(module, nn.BatchNorm2d) for module in after.modules()) == live
 
 
@@ -92,7 +92,7 @@ def assert_alike(before: Detector, after: Detector) -> None:
 
 def test_a_wider_one_begins_as_the_narrower_one_ended(nano):
     wide = detector("yolo_w", 2)
-    start_from(nano, wide, "yolo_w", CLASSES, SIZE, 0)
+    start_from(nano, wide, "yolo_w", CLASSES, 0)
     assert_alike(detector("yolo_n", 1), wide)
     copies = wide.head.stems[0].conv.weight[:, ::2], wide.head.stems[0].conv.weight[:, 1::2]
     assert not torch.allclose(*copies, rtol=0.1)  # or they would learn the same
@@ -101,7 +101,7 @@ def test_a_wider_one_begins_as_the_narrower_one_ended(nano):
 def test_for_other_classes_all_but_the_last_layers_are_taken(nano):
     before, after = detector("yolo_n", 1), detector("yolo_n", 2, classes=3)
     untrained = after.head.cls_preds[0].weight.clone()
-    start_from(nano, after, "yolo_n", (*CLASSES, "dent"), SIZE, 0)
+    start_from(nano, after, "yolo_n", (*CLASSES, "dent"), 0)
     torch.testing.assert_close(after.head.reg_preds[0].weight, before.head.reg_preds[0].weight)
     assert torch.equal(after.head.cls_preds[0].weight, untrained)
     images = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
@@ -113,7 +113,7 @@ def test_for_other_classes_all_but_the_last_layers_are_taken(nano):
 def test_classes_of_other_names_or_order_are_learned_anew(nano, classes):
     after = detector("yolo_n", 2)
     untrained = after.head.cls_preds[0].weight.clone()
-    start_from(nano, after, "yolo_n", classes, SIZE, 0)
+    start_from(nano, after, "yolo_n", classes, 0)
     assert torch.equal(after.head.cls_preds[0].weight, untrained)
 
 
@@ -122,13 +122,13 @@ def test_another_kind_of_detector_is_refused(nano, name):
     with pytest.raises(
         UsageError, match=rf"that {name} can go on from, found one of yolo_n, 'before'. Give --detector its kind"
     ):
-        start_from(nano, detector(name, 2), name, CLASSES, SIZE, 0)
+        start_from(nano, detector(name, 2), name, CLASSES, 0)
 
 
 def test_a_wider_one_cannot_go_on_in_a_narrower_one(nano):
     wide = bundled(detector("yolo_w", 1))
     with pytest.raises(UsageError, match="expected a bundle that yolo_n can go on from"):
-        start_from(wide, detector("yolo_n", 2), "yolo_n", CLASSES, SIZE, 0)
+        start_from(wide, detector("yolo_n", 2), "yolo_n", CLASSES, 0)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_what_it_learned_from_may_not_be_held_out(saved, task, held_out):
 def test_the_packaged_nano_needs_no_file(task, monkeypatch):
     monkeypatch.delenv("MILLSCALE_WEIGHTS", raising=False)
     before, after = open_start("packaged", task, [0, 1, 2]), detector("yolo_n", 2)
-    start_from(before, after, "yolo_n", CLASSES, SIZE, 0)
+    start_from(before, after, "yolo_n", CLASSES, 0)
     (part,) = before.card.detectors
     graph = onnx.load_from_string(before.members[part.file]).graph
     (learned,) = (numpy_helper.to_array(t) for t in graph.initializer if t.name == "model.head.reg_preds.0.weight")

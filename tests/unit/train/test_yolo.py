@@ -69,7 +69,7 @@ def test_score_loss_leaves_ignored_points_out():
 
 @pytest.mark.parametrize(("name", "largest"), [("yolo_n", 1.0), ("yolo_w", 4.0), ("yolo_s", 10.0)])
 def test_the_family_keeps_its_sizes(name, largest):
-    model = build_detector(detector_spec(name), 6, (64, 64), 0, pretrained=False)
+    model = build_detector(detector_spec(name), 6, 0, pretrained=False)
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 <= largest
 
 
@@ -83,15 +83,13 @@ def test_multiply_adds_of_a_known_network_and_of_the_nano():
             return self.layer(images), images
 
     assert multiply_adds(OneLayer(), (8, 16)) == 4 * 8 * 5 * 27
-    nano = build_detector(detector_spec("yolo_n"), 6, (256, 256), 0, pretrained=False)
+    nano = build_detector(detector_spec("yolo_n"), 6, 0, pretrained=False)
     assert 0.3 < 2e-9 * multiply_adds(nano, (256, 256)) < 0.5
 
 
 def test_the_wide_one_starts_as_the_nano_and_each_of_its_channels_learns_for_itself(monkeypatch):
     """With weights made up here, since the published ones are not everywhere."""
-    nano, wide = (
-        build_detector(detector_spec(name), 3, (64, 64), 0, pretrained=False) for name in ("yolo_n", "yolo_w")
-    )
+    nano, wide = (build_detector(detector_spec(name), 3, 0, pretrained=False) for name in ("yolo_n", "yolo_w"))
     for norm in (module for module in nano.modules() if isinstance(module, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias)
@@ -112,7 +110,7 @@ def test_the_wide_one_starts_as_the_nano_and_each_of_its_channels_learns_for_its
 
 
 def test_weights_of_another_network_are_refused(monkeypatch):
-    nano = build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False)
+    nano = build_detector(detector_spec("yolo_n"), 3, 0, pretrained=False)
     weights = {_published(name): t for name, t in nano.state_dict().items()}
     for wrong in ({}, weights | {"backbone.backbone.dark2.0.pconv.conv.weight": torch.zeros(3, 3, 1, 1)}):
         monkeypatch.setattr(_coco, "read_weights", lambda _, wrong=wrong: wrong)
@@ -130,13 +128,13 @@ def _published(name: str) -> str:
 
 
 def test_the_same_seed_builds_the_same_network():
-    first, again = (build_detector(detector_spec("yolo_n"), 3, (64, 64), 7, pretrained=False) for _ in range(2))
+    first, again = (build_detector(detector_spec("yolo_n"), 3, 7, pretrained=False) for _ in range(2))
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_only_background_gives_a_loss_that_lowers_scores():
-    model = build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False).train()
+    model = build_detector(detector_spec("yolo_n"), 3, 0, pretrained=False).train()
     nothing = Targets(torch.zeros(2, 1, 4), torch.full((2, 1), PADDING), torch.zeros(2, 1))
     model.loss(torch.rand(2, 3, 64, 64), nothing).backward()
     biases = [prediction.bias.grad for prediction in model.head.cls_preds]
@@ -144,7 +142,7 @@ def test_only_background_gives_a_loss_that_lowers_scores():
 
 
 def test_places_for_boxes_that_are_not_there_change_nothing():
-    model = build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False).train()
+    model = build_detector(detector_spec("yolo_n"), 3, 0, pretrained=False).train()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[[4.0, 8, 40, 30]], [[20.0, 20, 60, 62]]])
     given = Targets(boxes, torch.tensor([[1], [2]]), torch.tensor([[1.0], [1.0]]))
@@ -156,7 +154,7 @@ def test_places_for_boxes_that_are_not_there_change_nothing():
 def test_a_recorded_loss_is_the_loss_and_recording_leaves_no_trace():
     device = torch.device("cuda")
     plain, recorded = (
-        build_detector(detector_spec("yolo_n"), 3, (64, 64), 0, pretrained=False).to(device).train() for _ in range(2)
+        build_detector(detector_spec("yolo_n"), 3, 0, pretrained=False).to(device).train() for _ in range(2)
     )
     loss = RecordedLoss(recorded)
     boxes = torch.tensor([[[4.0, 8, 40, 30]]] * 4)

@@ -97,7 +97,7 @@ def consensus(manifest: Manifest, audit: Audit, *, rounds: int = ROUNDS) -> Mani
     """
     records = {record.id: record for record in manifest.records if record.boxes is not None}
     merged: dict[str, Boxes] = {}
-    for places in laid_out(list(records), audit.overlaps).sheets:
+    for places in laid_out(list(records), audit.overlaps):
         if len(places) > 1:
             merged |= _merge(places, [records[name] for name in places], rounds)
     changed = (replace(r, boxes=merged[r.id]) if r.id in merged else r for r in manifest.records)

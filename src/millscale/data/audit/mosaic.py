@@ -1,18 +1,15 @@
 """The largest groups drawn as what they are: one sheet each, cut into overlapping images."""
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import PIL.Image
 
 from millscale.data.audit.audit import Audit
 from millscale.data.audit.groups import members
-from millscale.data.audit.overlap import Overlap
+from millscale.data.audit.placement import laid_out
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image
 from millscale.imaging.mosaic import Panel, Tile, draw_panels
-
-Place = tuple[int, int]
 
 
 def draw_groups(manifest: Manifest, audit: Audit, *, groups: int = 6, columns: int = 3) -> PIL.Image.Image:
@@ -23,7 +20,9 @@ def draw_groups(manifest: Manifest, audit: Audit, *, groups: int = 6, columns: i
         columns: panels in a row.
         groups: how many to draw; groups of one image are left out.
     """
-    named = [ids for ids in members(audit.groups).values() if len(ids) > 1]
+    lost = {*audit.unreadable}
+    groups_seen = ([name for name in ids if name not in lost] for ids in members(audit.groups).values())
+    named = [ids for ids in groups_seen if len(ids) > 1]
     panels = [_panel(manifest, ids, audit) for ids in _varied(manifest, named)[:groups]]
     together = sum(len(ids) for ids in named)
     title = f"{together} of {audit.images} images share surface with another image"
@@ -42,31 +41,8 @@ def _varied(manifest: Manifest, named: Sequence[list[str]]) -> list[list[str]]:
     return leading + [ids for ids in named if ids not in leading]
 
 
-def place_group(ids: Sequence[str], overlaps: Iterable[Overlap]) -> dict[str, Place]:
-    """Positions ``(x, y)`` of the images' left-top corners on one sheet, from their overlaps, largest first.
-
-    Images that the overlaps do not reach (near duplicates) are missing from the result.
-    """
-    near: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    inside = set(ids)
-    for o in sorted(overlaps, key=lambda o: (not o.exact, -o.fraction)):
-        if o.a in inside:
-            near[o.a].append((o.b, o.dx, o.dy))
-            near[o.b].append((o.a, -o.dx, -o.dy))
-    start = max(ids, key=lambda name: len(near[name]))
-    places, queue = {start: (0, 0)}, deque([start])
-    while queue:
-        name = queue.popleft()
-        x, y = places[name]
-        for other, dx, dy in near[name]:
-            if other not in places:
-                places[other] = x + dx, y + dy
-                queue.append(other)
-    return places
-
-
 def _panel(manifest: Manifest, ids: Sequence[str], audit: Audit) -> Panel:
-    places = place_group(ids, (*audit.overlaps, *audit.second_exposures))
+    places = max(laid_out(ids, (*audit.overlaps, *audit.second_exposures)), key=len)
     records = {record.id: record for record in manifest.select(places).records}
     tiles = [Tile(read_image(records[name].path), x, y) for name, (x, y) in places.items()]
     labels = sorted({record.label for record in records.values() if record.label})

@@ -159,10 +159,11 @@ def _nearest(
 ) -> PurePosixPath | None:
     """The image that an entry names, seen from its JSON; None where there is none, or two answer equally well."""
     wanted = PurePosixPath(name.replace("\\", "/"))
+    split = _split_in(json_path)
     ranked = sorted(
-        ((int(image == json_path.parent / wanted), _common_end(image, wanted)), image)
+        ((image == json_path.parent / wanted, _common_end(image, wanted), split_of(image) == split), image)
         for image in by_name.get(wanted.name, ())
-        if _split_in(json_path) in (None, split_of(image)) or split_of(image) is None
+        if split in (None, split_of(image)) or split_of(image) is None
         if folders_agree(image, json_path)
     )
     if not ranked or (len(ranked) > 1 and ranked[-1][0] == ranked[-2][0]):

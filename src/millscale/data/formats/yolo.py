@@ -118,7 +118,8 @@ def _yaml_files(content: Scan) -> list[PurePosixPath]:
 def _label_files(content: Scan) -> list[PurePosixPath]:
     """The text files in folders of labels, and those beside an image of their name."""
     stems = {image.with_suffix("") for image in content.images}
-    texts = [path for path in content.others if path.suffix.lower() == ".txt" and path.name not in _NO_LABELS]
+    about = _NO_LABELS - {f"{path.name}.txt" for path in stems}  # an image may be called notes.jpg
+    texts = [path for path in content.others if path.suffix.lower() == ".txt" and path.name not in about]
     return [path for path in texts if lies_in(path, LABEL_FOLDERS) or path.with_suffix("") in stems]
 
 

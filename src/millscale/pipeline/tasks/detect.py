@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,17 @@ def judged(task: Task, trained: TrainedDetector) -> DetectionTable:
     )
 
 
-def measured(table: DetectionTable, seed: int) -> DetectionMetrics:
-    """Every number of the table; each image is judged at thresholds that images of other groups chose."""
-    return table.evaluate(thresholds=choose_thresholds(table), limits=crossfit_thresholds(table, seed=seed), seed=seed)
+def measured(table: DetectionTable, seed: int, kept: Mapping[str, float] = MappingProxyType({})) -> DetectionMetrics:
+    """Every number of the table; each image is judged at thresholds that images of other groups chose.
+
+    Args:
+        table: found boxes.
+        seed: of the deal and the intervals.
+        kept: thresholds of classes that nothing here is to choose.
+    """
+    limits = crossfit_thresholds(table, seed=seed)
+    limits[:, [table.classes.index(name) for name in kept]] = list(kept.values())
+    return table.evaluate(thresholds=choose_thresholds(table) | dict(kept), limits=limits, seed=seed)
 
 
 def bundle_of(

@@ -191,7 +191,7 @@ def _in_order(values: Tensor, width: int) -> Tensor:
     return values.reshape(n, -1, width, height, across).permute(0, 3, 4, 1, 2).reshape(n, -1, width).float()
 
 
-def _build(classes: int, size: tuple[int, int], pretrained: bool) -> Detector:  # noqa: ARG001, FBT001 - any size
+def _build(classes: int, pretrained: bool) -> Detector:  # noqa: FBT001 - as its spec
     coarse = nn.Sequential(nn.Conv2d(RESNET_CHANNELS[-1], 256, 3, stride=2, padding=1), nn.ReLU(inplace=True))
     maps = Stages([*resnet18_stages(pretrained=pretrained), coarse])
     return FasterRCNN(maps, [*RESNET_CHANNELS, 256], classes)

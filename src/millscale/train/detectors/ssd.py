@@ -12,7 +12,7 @@ from millscale.train.detectors._stages import RESNET_CHANNELS, Stages, resnet18_
 _WIDTH = 512
 
 
-def _build(classes: int, size: tuple[int, int], pretrained: bool) -> Detector:  # noqa: ARG001, FBT001 - any size
+def _build(classes: int, pretrained: bool) -> Detector:  # noqa: FBT001 - as its spec
     stages = [*resnet18_stages(pretrained=pretrained), _halved(RESNET_CHANNELS[-1]), _halved(_WIDTH)]
     head = SSDHead([*RESNET_CHANNELS, _WIDTH, _WIDTH], [PER_PLACE] * LEVELS, classes + 1)
     return SingleShot(Stages(stages), head)

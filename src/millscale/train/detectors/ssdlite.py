@@ -15,7 +15,7 @@ from millscale.train.detectors._stages import MOBILENET_CHANNELS, Stages, mobile
 _WIDTH = 512
 
 
-def _build(classes: int, size: tuple[int, int], pretrained: bool) -> Detector:  # noqa: ARG001, FBT001 - any size
+def _build(classes: int, pretrained: bool) -> Detector:  # noqa: FBT001 - as its spec
     stages = [*mobilenet_v2_stages(pretrained=pretrained), _halved(MOBILENET_CHANNELS[-1])]
     channels = [*MOBILENET_CHANNELS, _WIDTH]
     return SingleShot(Stages(stages), SSDLiteHead(channels, [PER_PLACE] * LEVELS, classes + 1, nn.BatchNorm2d))

@@ -4,7 +4,7 @@ from millscale.train.detection import Detector, DetectorSpec
 from millscale.train.detectors._coco import coco_yolo
 
 
-def _build(classes: int, size: tuple[int, int], pretrained: bool) -> Detector:  # noqa: ARG001, FBT001 - any size will do
+def _build(classes: int, pretrained: bool) -> Detector:  # noqa: FBT001 - as its spec
     return coco_yolo(classes, 1, pretrained=pretrained)
 
 

@@ -38,7 +38,7 @@ class _Stages(nn.Module):
         return fine, middle, self.coarse(middle)
 
 
-def _build(classes: int, size: tuple[int, int], pretrained: bool) -> Detector:  # noqa: ARG001, FBT001 - any size will do
+def _build(classes: int, pretrained: bool) -> Detector:  # noqa: FBT001 - as its spec
     return Yolo(_Stages(pretrained=pretrained), CHANNELS, HEAD_WIDTH, classes, depthwise=False)
 
 

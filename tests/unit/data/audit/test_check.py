@@ -1,5 +1,6 @@
 """The audit on crops cut from known sheets: pairs, offsets, fractions, groups, leaks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 
 from millscale.core.errors import DataError
 from millscale.data.audit import check
-from millscale.data.audit.mosaic import draw_groups, place_group
+from millscale.data.audit.mosaic import draw_groups
+from millscale.data.audit.placement import laid_out
 from millscale.data.leaks import leaks, read_parts
 from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.split import named_split
 
 SIDE = 96
 
@@ -182,6 +185,30 @@ def test_leak_of_a_split_given_as_text_files(tmp_path: Path) -> None:
     assert [(p.held_out, p.train) for p in leak.pairs] == [("b.png", "a.png")]
 
 
+@pytest.mark.parametrize("held_out", ["b.png", "c.png"])
+def test_each_of_several_exact_copies_leaks_into_the_others(tmp_path: Path, held_out: str) -> None:
+    parent = sheet(19)
+    copies = dict.fromkeys(("a.png", "b.png", "c.png"), crop(parent, 0, 0))
+    data = manifest(tmp_path, {**copies, "d.png": crop(parent, 30, 30), "e.png": crop(sheet(20), 0, 0)})
+    audit = check(data)
+    other = "bc".replace(held_out[0], "") + ".png"
+    (leak,) = leaks({"train": [other], "test": [held_out, "d.png", "e.png"]}, audit)
+    assert [(p.held_out, p.train) for p in leak.pairs] == [(held_out, other), ("d.png", other)]
+    (leak,) = leaks({"train": ["e.png"], "test": ["a.png", "b.png", "c.png", "d.png"]}, audit)
+    assert leak.pairs == ()
+
+
+def test_a_split_of_another_data_set_is_refused(tmp_path: Path) -> None:
+    data = manifest(tmp_path, {"a.png": crop(sheet(21), 0, 0), "b.png": crop(sheet(22), 0, 0)})
+    file = tmp_path / "split.json"
+    named_split(data, {"train": ["a.png"], "test": ["b.png"]}, {"a.png": "a", "b.png": "b"}).save(file)
+    assert read_parts(file, data).test == ("b.png",)
+    with pytest.raises(
+        DataError, match=r"split\.json: expected images of .*, found 1 that are not there, 'b\.png' first"
+    ):
+        read_parts(file, data.select(["a.png"]))
+
+
 def test_split_file_with_an_unknown_name_is_refused(tmp_path: Path) -> None:
     data = manifest(tmp_path, {"a.png": crop(sheet(17), 0, 0)})
     (tmp_path / "val.txt").write_text("nobody\n", encoding="utf-8")
@@ -194,7 +221,7 @@ def test_mosaic_places_crops_where_they_were_cut(tmp_path: Path) -> None:
     images = {n: crop(parent, x, y) for n, x, y in (("a.png", 0, 0), ("b.png", 60, 10), ("c.png", 120, 30))}
     data = manifest(tmp_path, images)
     audit = check(data)
-    places = place_group(data.ids, audit.overlaps)
+    (places,) = laid_out(data.ids, audit.overlaps)
     x, y = places["a.png"]
     assert {n: (p[0] - x, p[1] - y) for n, p in places.items()} == {
         "a.png": (0, 0),
@@ -203,3 +230,12 @@ def test_mosaic_places_crops_where_they_were_cut(tmp_path: Path) -> None:
     }
     drawn = np.asarray(draw_groups(data, audit))
     assert drawn.std() > 10
+
+
+def test_the_mosaic_does_without_images_that_cannot_be_read(tmp_path: Path) -> None:
+    data = manifest(tmp_path, {name: crop(sheet(23), x, 0) for name, x in (("a.png", 0), ("b.png", 48), ("c.png", 60))})
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    data = Manifest(tuple(replace(record, group="coil") for record in data.records), data.classes, data.source)
+    audit = check(data)
+    assert audit.unreadable == ("a.png",)
+    assert np.asarray(draw_groups(data, audit)).std() > 10
