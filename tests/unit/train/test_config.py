@@ -1,7 +1,14 @@
 import pytest
 
 from millscale.core.errors import UsageError
-from millscale.train.config import ClassifierConfig, FinetuneConfig, FixmatchConfig, ScratchConfig, SemiDetectorConfig
+from millscale.train.config import (
+    ClassifierConfig,
+    DetectorConfig,
+    FinetuneConfig,
+    FixmatchConfig,
+    ScratchConfig,
+    SemiDetectorConfig,
+)
 
 
 @pytest.mark.parametrize(
