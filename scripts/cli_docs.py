@@ -19,8 +19,8 @@ INTRODUCTION = """# The command line
 Written by `scripts/cli_docs.py` from the program itself; change it there.
 
 With `--json`, standard output holds one JSON document (`inspect`: one a line) and nothing else; progress and
-messages go to standard error. Exit codes: 0 fine · 1 a defect was found, only with `--fail-on-defect` ·
-2 usage · 3 data · 4 model.
+messages go to standard error. Exit codes: 0 fine · 1 something was not passed, only with
+`--fail-on-defect` · 2 usage · 3 data · 4 model · 130 interrupted.
 """
 
 RECIPE_HEADING = """# Options of the recipes
@@ -49,7 +49,7 @@ def recipe_section(name: str) -> str:
     recipe = plugins.load(RECIPES, name)
     lines = [f"### {name}", "", f"{recipe.DESCRIPTION[0].upper()}{recipe.DESCRIPTION[1:]}.", ""]
     lines += ["| | | default |", "|---|---|---|"]
-    explained = {key: text for kind in recipe.Config.__mro__ for key, text in attributes(kind).items()}
+    explained = {key: text for kind in reversed(recipe.Config.__mro__) for key, text in attributes(kind).items()}
     for option in fields(recipe.Config):
         cell = explained[option.name].replace("|", "\\|")
         lines.append(f"| `{option.name}` | {cell} | `{getattr(recipe.Config(), option.name)}` |")

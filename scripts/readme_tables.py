@@ -1,6 +1,7 @@
 """Put the measured tables into README.md, between its two markers (``make docs``); figures are never typed."""
 
 import json
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +49,10 @@ def _table(name: str) -> str:
     lines += ["| " + " | ".join(found["columns"]) + " |", "|---" * len(found["columns"]) + "|"]
     left = LEFT_TO_DETAILS.get(name, ())
     rows = [row for row in found["rows"] if not any(word in cell for word in left for cell in row)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    page = (ROOT / f"benchmarks/results/{name}.md").read_text(encoding="utf-8")
+    notes = [line[2:] for line in page.splitlines() if line.startswith("- ") and not line.startswith("- processor")]
+    return "\n".join([*lines, "", *textwrap.wrap(" ".join(notes), 120, break_on_hyphens=False)]).rstrip()
 
 
 if __name__ == "__main__":

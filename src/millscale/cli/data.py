@@ -217,10 +217,10 @@ def fetch(
 def convert(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, in any known layout.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
-    to: Annotated[str, typer.Option(help="class-folders, or with boxes: voc, coco, yolo.")] = "class-folders",
+    to: Annotated[str, typer.Option(help="class_folders, or with boxes: voc, coco, yolo.")] = "class_folders",
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="Layout of DIR, by default told by names: masks makes boxes of masks."),
+        typer.Option("--format", help="Layout of DIR, if it is not to be recognised: `masks` makes boxes of masks."),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images of annotations that are no use.")

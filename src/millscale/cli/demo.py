@@ -16,7 +16,7 @@ def demo(
     per_class: Annotated[int, typer.Option(min=5, help="Synthetic images of each defect.")] = 60,
 ) -> None:
     """Show everything from nothing, offline: data → audit → train → evaluate → report → inspect."""
-    with failing_clearly(), Watch() as watch:
+    with failing_clearly(resumes=True), Watch() as watch:
         from millscale.data.read import read
         from millscale.pipeline.api import train
 

@@ -11,9 +11,10 @@ import typer
 from millscale.cli.output import emit, failing_clearly, say
 
 _FLOORS = {
-    "serve": ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich", "defusedxml"),
-    "learn": ("scikit-learn", "scipy", "onnx", "optuna", "matplotlib", "jinja2"),
+    "serve": ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich", "defusedxml", "pyyaml"),
+    "learn": ("scikit-learn", "scipy", "onnx", "optuna", "matplotlib", "jinja2", "faster-coco-eval"),
     "train": ("torch", "torchvision", "timm", "safetensors"),
+    "openvino": ("openvino",),
     "fetch": ("kagglehub",),
     "umap": ("umap-learn",),
 }

@@ -77,6 +77,10 @@ def inspect(
                 rejects.add(found)
         if not as_json:
             say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
+            if album:
+                say(f"Drawn: {album.count}, in {draw}")
+            if rejects:
+                say(f"Unknown and new in {collect}: {rejects.count}")
         if counts[_UNREADABLE]:
             sys.exit(DataError.exit_code)
         if fail_on_defect and counts["reject"] + counts["review"]:
@@ -154,6 +158,7 @@ class _Album:
             )
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._inspector, self._names = folder, inspector, Counter[str]()
+        self.count = 0
 
     def add(self, found: "Inspection") -> None:
         """Draw an image; none where it could not be read."""
@@ -166,6 +171,7 @@ class _Album:
         # The ending keeps the drawing apart from the image itself, should the folder be the images' own.
         name = f"{unused_name(found.path.stem, self._names)}.boxes.png"
         draw_boxes(read_image(found.path), boxes, self._inspector.card.classes).save(self._folder / name)
+        self.count += 1
 
 
 class _Rejects:
@@ -188,6 +194,7 @@ class _Rejects:
         self._names = Counter(path.stem for path in folder.iterdir())
         self._list = folder / "unknown.csv"
         self._copies: dict[str, list[str]] = defaultdict(list)
+        self.count = 0
         if self._list.is_file():
             with self._list.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
@@ -211,6 +218,7 @@ class _Rejects:
             rows = csv.writer(file)
             rows.writerows([["image", "nearest", "ratio", "source"]] * new)
             rows.writerow([name, self._classes[novelty.nearest], f"{novelty.ratio:.4f}", found.path])
+        self.count += 1
 
 
 def unused_name(stem: str, names: Counter[str]) -> str:

@@ -77,7 +77,8 @@ def ask_next(
             perhaps = f"perhaps {question.suggestion}; " if question.suggestion else ""
             say(f"{number:>3}  {question.image}  {perhaps}{question.reason}")
         say(f"Labelled images: {found.labelled}; independent groups without a label: {found.left}.")
-        say(f"Fill the column `label` of {out}, or click through {page} and save; then run `millscale label apply`.")
+        applied = f"millscale label apply {out} --labels FILE"
+        say(f"Fill the column `label` of {out}, or click through {page} and save; then `{applied}`.")
 
 
 @app.command()
@@ -157,7 +158,8 @@ def check(
             say(f"{score:>6.1%}  {image}: {label}, perhaps {suggestion}")
         say(f"{len(found.suspects)} of {len(found.rows)} labels are contradicted: {folder / 'suspects.html'}")
         if found.suspects:
-            say("Strike out the rows of suspects.csv whose label is right; then `millscale label apply --suggestions`.")
+            applied = f"millscale label apply {folder / 'suspects.csv'} --labels FILE --suggestions"
+            say(f"Strike out the rows of suspects.csv whose label is right; then `{applied}`.")
 
 
 @app.command()
@@ -196,7 +198,8 @@ def suggest(
             say(f"Of {found.judged} labels that were hidden, {found.judged - found.wrong} were suggested right.")
         else:
             say("How good they are was not measured: that takes labels of two independent groups of a class.")
-        say("Look at the doubtful ones at its end, then `millscale label apply --suggestions`, or train with --labels.")
+        applied = f"millscale label apply {out} --labels FILE --suggestions"
+        say(f"Look at the doubtful ones at its end, then `{applied}`, or train with --labels.")
 
 
 @app.command()

@@ -57,8 +57,12 @@ def emit(document: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def failing_clearly() -> Iterator[None]:
-    """End the command with a message and the exit code of the error's kind, without a traceback."""
+def failing_clearly(*, resumes: bool = False) -> Iterator[None]:
+    """End the command with a message and the exit code of the error's kind, without a traceback.
+
+    Args:
+        resumes: what was finished is kept, and the same command goes on from there.
+    """
     try:
         yield
     except MillscaleError as error:
@@ -78,7 +82,7 @@ def failing_clearly() -> Iterator[None]:
         )
         sys.exit(3)
     except KeyboardInterrupt:
-        say("Interrupted. What was finished is kept; run the same command to go on.")
+        say(f"Interrupted.{' What was finished is kept; run the same command to go on.' if resumes else ''}")
         sys.exit(130)
 
 

@@ -66,7 +66,7 @@ def train(
 
     Interrupted and run again, it goes on from where it was.
     """
-    with failing_clearly():
+    with failing_clearly(resumes=True):
         from dataclasses import replace
 
         from millscale.data.read import read

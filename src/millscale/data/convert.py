@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from millscale.core.errors import DataError, unknown_name
 from millscale.data.formats import coco, pascal_voc, yolo
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.data.read import read
+from millscale.data.read import layout_name, read
 from millscale.data.sound import require_sound
 
 
@@ -69,21 +69,21 @@ def to_yolo(manifest: Manifest, destination: Path) -> Manifest:
     return yolo.read(destination)
 
 
-CLASS_FOLDERS = "class-folders"
+CLASS_FOLDERS = "class_folders"
 LAYOUTS: dict[str, Callable[[Manifest, Path], Manifest]] = {
     CLASS_FOLDERS: to_class_folders,
-    "voc": to_pascal_voc,
+    "pascal_voc": to_pascal_voc,
     "coco": to_coco,
     "yolo": to_yolo,
 }
-"""What can be written, by the names of the command line."""
+"""What can be written."""
 
 
 def convert(manifest: Manifest, destination: Path, layout: str, *, skip_bad: bool = False) -> Manifest:
     """Copy a data set to a new folder in another layout, and read it back.
 
     Args:
-        layout: one of ``LAYOUTS``.
+        layout: one of ``LAYOUTS``, or as `layout_name` reads it.
         skip_bad: leave out images whose annotations cannot be used. They are refused otherwise, where boxes are
             written: an image would look free of the defects whose boxes cannot be read.
 
@@ -94,6 +94,7 @@ def convert(manifest: Manifest, destination: Path, layout: str, *, skip_bad: boo
         UsageError: no such layout.
         DataError: as the layout's own function, or annotations cannot be used.
     """
+    layout = layout_name(layout)
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
     sound = manifest if layout == CLASS_FOLDERS else require_sound(manifest, skip_bad=skip_bad)

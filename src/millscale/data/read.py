@@ -32,7 +32,7 @@ def read(path: Path | str, *, format: str | None = None) -> Manifest:  # noqa: A
 
     Args:
         path: the folder.
-        format: a layout's name (``plugins.names(FORMATS)``); by default the most specific that fits.
+        format: a layout's name (``plugins.names(FORMATS)``, or ``voc``); by default the most specific that fits.
 
     Raises:
         UsageError: no layout is called ``format``.
@@ -40,7 +40,7 @@ def read(path: Path | str, *, format: str | None = None) -> Manifest:  # noqa: A
     """
     root = Path(path)
     if format is not None:
-        return _format(format).read(root)
+        return _format(layout_name(format)).read(root)
     content = scan(root)
     if not content.images:
         raise DataError(_no_image(content))
@@ -48,6 +48,12 @@ def read(path: Path | str, *, format: str | None = None) -> Manifest:  # noqa: A
         if layout.matches(root):
             return layout.read(root)
     raise DataError(_no_layout(content))
+
+
+def layout_name(text: str) -> str:
+    """A layout's name as it is registered, of what people call it: ``voc``, ``class-folders``."""
+    name = text.replace("-", "_")
+    return {"voc": "pascal_voc"}.get(name, name)
 
 
 def _format(name: str) -> Format:

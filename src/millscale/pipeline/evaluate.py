@@ -12,7 +12,7 @@ from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes, Prediction, Problem
 from millscale.data.audit.findings import TO_LEARN_FROM
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.data.sound import require_classes, require_sound
+from millscale.data.sound import require_boxes, require_classes, require_sound
 from millscale.imaging.decode import read_size
 from millscale.learn.anomalies import count_pixels
 from millscale.learn.recipe import Progress
@@ -136,6 +136,7 @@ def evaluate(
     )
     images = require_sound(images, skip_bad=skip_bad)
     if name == "detect":
+        require_boxes(images, " Or name the folder that holds both images and annotations.")
         images = require_classes(images, inspector.card.located, skip_bad=skip_bad)
     audit = audited(images, progress)
     audit = replace(audit, problems=tuple(p for p in audit.problems if p.code not in TO_LEARN_FROM))

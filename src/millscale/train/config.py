@@ -115,11 +115,13 @@ class FinetuneConfig(ClassifierConfig):
 
 @dataclass(frozen=True)
 class FixmatchConfig(FinetuneConfig):
-    """Options of fine-tuning on few labels and many images without; epochs are passes over the latter.
+    """Options of fine-tuning on few labels and many images without.
 
     Attributes:
+        epochs: passes over the images without label.
         batch: labelled images a step.
-        validation: as elsewhere; at 0 every label is learned from, the last epoch kept and nothing calibrated.
+        validation: share of each training part, in whole groups, on which epochs are compared and the probabilities
+            calibrated, in [0, 1); at 0 every label is learned from, the last epoch kept and nothing calibrated.
         unlabelled: images without label a step, for each labelled one.
         weight: of their part of the loss.
         weak: strength of the augmentation of what the moving average sees of them.

@@ -154,7 +154,7 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
         (["DETECTOR", "SHARPER", "DETECTOR"], 2, "Expected bundles that differ, found one twice"),
         (["DETECTOR", "OTHER"], 2, "detectors of the same classes, which a classifier beside them knows too"),
         (["CLASSIFIER", "OTHER"], 2, "found colour: red, green, blue; other: red, green, mauve"),
-        (["DETECTOR", "--views", "8", "--weights", "2"], 2, "weights: expected detectors to weigh, found 1. Leave them"),
+        (["DETECTOR", "--views", "8", "--weights", "2"], 2, "weights: expected detectors to weigh, found 1."),
         (["DETECTOR", "SHARPER", "--weights", "1"], 2, "a number above 0 for each of 2 detectors, found [1.0]"),
         (["DETECTOR", "SHARPER", "--weights", "1,0"], 2, "expected a number above 0 for each of 2 detectors"),
         (["DETECTOR", "SHARPER", "--weights", "1,-2"], 2, "expected a number above 0 for each of 2 detectors"),

@@ -157,7 +157,7 @@ def test_images_with_boxes_of_other_classes_can_be_skipped(millscale, bundles, a
         ("classifier", ["IMAGES", "--task", "detect"], 2, "a part that can detect, found only what can classify"),
         ("detector", ["IMAGES", "--backend", "tensor"], 2, "Unknown backend 'tensor'. Available: onnxruntime"),
         ("detector", ["RENAMED"], 3, "expected boxes of the bundle's classes (red, green, blue), found rust"),
-        ("detector", ["BARE"], 3, "expected images with annotations, found none among 0 annotated images"),
+        ("detector", ["BARE"], 3, "expected a data set with boxes, found none in 4 images"),
         ("detector", ["/nowhere"], 3, "/nowhere: expected a folder of images, found nothing there"),
         ("broken", ["IMAGES"], 4, "expected a .millscale file written by `millscale train`, found something else"),
     ],

@@ -48,11 +48,7 @@ def test_a_document_is_one_line_of_json(capsys):
                 "Run `millscale doctor` to see which extra brings it.\n"
             ),
         ),
-        (
-            KeyboardInterrupt(),
-            130,
-            "Interrupted. What was finished is kept; run the same command to go on.\n",
-        ),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
     ],
 )
 def test_errors_end_with_their_code_and_a_line(capsys, error, code, message):

@@ -54,7 +54,7 @@ def exports(manifest: Manifest, *, by_split: bool) -> Iterator[Export]:
     Raises:
         DataError: no image is annotated, two images would share a name, or a name is not plain text.
     """
-    require_boxes(manifest, " Or convert it to class-folders.")
+    require_boxes(manifest, " Or convert it to class_folders.")
     _require_plain(manifest.classes, "class")
     _require_plain([record.path.name for record in manifest.records], "file name")
     _require_unique(manifest, by_split=by_split)

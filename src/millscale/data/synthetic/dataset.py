@@ -50,7 +50,7 @@ class Cut:
 
 
 def make_dataset(
-    out: Path,
+    out: Path | str,
     *,
     per_class: int = 60,
     size: int = 200,
@@ -82,6 +82,7 @@ def make_dataset(
     Raises:
         UsageError: a count, the size or a kind cannot be used; ``out/images`` holds other files.
     """
+    out = Path(out)
     _check_request(per_class, size, crops_per_sheet, seed, kinds)
     classes = tuple(sorted(kinds))
     names = [(kind, _name(kind, number, image_format)) for kind in classes for number in range(1, per_class + 1)]
