@@ -144,7 +144,8 @@ def named_split(manifest: Manifest, parts: Mapping[str, Sequence[str]], groups: 
         found = ", ".join(f"{name} with {len(ids)}" for name, ids in parts.items()) or "none"
         raise DataError(f"Expected images in the part 'train' and in 'val' or 'test', found {found}. Name both lists.")
     _require_disjoint(manifest, parts)
-    held = [tuple(name for name in manifest.ids if name in set(parts.get(part, ()))) for part in _PARTS]
+    chosen = [set(parts.get(part, ())) for part in _PARTS]
+    held = [tuple(name for name in manifest.ids if name in part) for part in chosen]
     known = known_groups(manifest, groups)
     return Split(
         train=held[0],
@@ -152,7 +153,7 @@ def named_split(manifest: Manifest, parts: Mapping[str, Sequence[str]], groups: 
         test=held[2],
         folds=(),
         groups=len({known[name] for part in held for name in part}),
-        leaks=_leaking(known, [set(part) for part in held], []),
+        leaks=_leaking(known, chosen, []),
         problems=_in_no_part(manifest, held),
     )
 

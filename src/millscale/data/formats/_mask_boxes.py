@@ -8,7 +8,7 @@ from millscale.core.types import Problem
 from millscale.data.formats._drawn import Annotation, AnnotationError, Corners, DrawnBox, unreadable
 from millscale.data.formats._mask_files import read_mask
 from millscale.data.formats._scan import Scan
-from millscale.data.masks import boxes_of_mask
+from millscale.data.masks import parts_of_mask
 from millscale.imaging.decode import read_size
 
 MIN_AREA = 4
@@ -44,12 +44,11 @@ def read_masks(
 
 def _boxes(path: Path, size: tuple[int, int], name: str) -> tuple[tuple[DrawnBox, ...], int]:
     """The boxes of one mask, and how many parts were too small for one."""
-    mask = read_mask(path, size)
-    corners: list[Corners] = [
-        (left, top, right, bottom) for left, top, right, bottom in boxes_of_mask(mask, MIN_AREA).tolist()
-    ]
+    found, areas = parts_of_mask(read_mask(path, size))
+    large = areas >= MIN_AREA
+    corners: list[Corners] = [(left, top, right, bottom) for left, top, right, bottom in found[large].tolist()]
     boxes = tuple(DrawnBox(name, each, difficult=False, place=str(path)) for each in corners)
-    return boxes, len(boxes_of_mask(mask)) - len(boxes)
+    return boxes, int((~large).sum())
 
 
 def _specks(path: Path, count: int, image: str) -> Problem:
