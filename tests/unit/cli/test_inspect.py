@@ -179,10 +179,12 @@ def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_
     known = [line for line in lines(done.out) if line["label"] != "unknown"]
     assert len(known) == 3
     assert all(line["novelty"] <= 1 for line in known)
-    millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new")
+    done = millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new")
     assert len(list((tmp_path / "new").iterdir())) == 3  # the same images again are not copied again
+    assert f"Unknown and new in {tmp_path / 'new'}: 0" in done.err
     PIL.Image.fromarray(255 - checks.astype(np.uint8)).save(pictures / "checks.png")
-    millscale("inspect", trained.bundle, pictures / "checks.png", "--collect", tmp_path / "new")
+    done = millscale("inspect", trained.bundle, pictures / "checks.png", "--collect", tmp_path / "new")
+    assert f"Unknown and new in {tmp_path / 'new'}: 1" in done.err
     assert len(list((tmp_path / "new").iterdir())) == 4  # but another of that name, and nothing is written over
 
 

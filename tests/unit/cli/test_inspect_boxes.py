@@ -101,6 +101,7 @@ def test_drawings_of_one_name_do_not_replace_each_other(millscale, bundles, pict
         PIL.Image.open(pictures / "1.png").save(pictures / name)
     done = millscale("inspect", bundles.detector, pictures, "--draw", tmp_path / "out")
     assert done.code == 0
+    assert f"Drawn: 5, in {tmp_path / 'out'}" in done.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{stem}.boxes.png" for stem in ("1", "2", "1-2", "1-2-2", "1-3")}
 

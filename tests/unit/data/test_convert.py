@@ -108,6 +108,7 @@ def test_yolo_as_written(tmp_path: Path) -> None:
 def test_what_is_written_is_recognised(layout: str, tmp_path: Path) -> None:
     written = convert(annotated(tmp_path, ["train/a.png", "val/b.png"]), tmp_path / "out", layout)
     again = read(tmp_path / "out")
+    assert read(tmp_path / "out", format=layout).fingerprint == written.fingerprint
     assert again.fingerprint == written.fingerprint
     assert [record.split for record in again.records] == ["train", "val"]
 

@@ -298,6 +298,7 @@ def test_format_can_be_named(tmp_path: Path) -> None:
     draw_all(tmp_path, ["ok_1.bmp", "ok_2.bmp", "ng_1.bmp", "ng_2.bmp"])
     assert read(tmp_path).classes == ()
     assert read(tmp_path, format="flat_prefix").class_counts == {"ng": 2, "ok": 2}
+    assert read(tmp_path, format="flat-prefix").class_counts == {"ng": 2, "ok": 2}
     with pytest.raises(UsageError, match="Did you mean 'class_folders'"):
         read(tmp_path, format="class_folder")
 

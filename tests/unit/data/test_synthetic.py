@@ -329,7 +329,7 @@ def test_equal_seeds_give_equal_data_sets_and_others_do_not(tmp_path):
 
 
 def test_good_strip_has_a_folder_but_neither_mask_nor_boxes(tmp_path):
-    manifest = make_dataset(tmp_path, **SMALL, kinds=["good", "scratches"], image_format="png")
+    manifest = make_dataset(str(tmp_path), **SMALL, kinds=["good", "scratches"], image_format="png")
     assert manifest.class_counts == {"good": 3, "scratches": 3}
     good = manifest.records[0]
     assert (good.label, good.mask, good.boxes) == ("good", None, None)
