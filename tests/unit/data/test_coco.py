@@ -58,6 +58,16 @@ def test_boxes_are_left_top_width_height_and_a_crowd_is_difficult(tmp_path: Path
     assert told(manifest, tmp_path) == [("no_annotation", "images/3.jpg", False, None)]
 
 
+def test_an_entry_to_ignore_is_difficult_too(tmp_path: Path) -> None:
+    draw(tmp_path / "images" / "1.jpg")
+    boxes = [box(1, 0, 0, 4, 3), box(1, 0, 0, 8, 6, ignore=1), box(1, 2, 2, 8, 6, ignore=0, iscrowd=0)]
+    write(tmp_path / "annotations.json", [image(1, "1.jpg")], boxes)
+    (record,) = read(tmp_path).records
+    assert record.boxes is not None
+    assert record.boxes.difficult is not None
+    assert record.boxes.difficult.tolist() == [False, True, False]
+
+
 def test_roboflow_and_coco_2017_keep_their_splits(tmp_path: Path) -> None:
     parents = [{"id": 0, "name": "defects", "supercategory": "none"}]
     classes = [*parents, *({**entry, "supercategory": "defects"} for entry in CLASSES)]

@@ -230,6 +230,34 @@ def test_a_bundle_that_finds_something_else_is_refused(run):
         detect.check_bundle(run.bundle, rows, trained, lambda *_: None)
 
 
+@pytest.mark.parametrize(
+    ("moved", "weaker", "label", "found"),
+    [
+        (0.09, 0.0, 0, True),
+        (0.11, 0.0, 0, False),
+        (0.0, 0.0009, 0, True),
+        (0.0, 0.0011, 0, False),
+        (0.0, 0.0, 1, False),
+    ],
+)
+def test_a_box_is_found_again_at_its_place_with_its_score_and_class(moved, weaker, label, found):
+    reference = Boxes([[10, 10, 40, 30], [50, 50, 60, 60]], [0, 0], [0.8, 0.04])  # the second is too weak to count
+    near = Boxes([[10 + moved, 10, 40, 30], [11, 10, 40, 30]], [label, 0], [0.8 - weaker, 0.3])
+    assert detect.found_again(reference, near).tolist() == [found]
+
+
+def test_a_bundle_may_lose_one_box_in_a_hundred_and_no_more(run):
+    rows = run.manifest.select(run.table.ids)
+    found = [Inspector.open(run.bundle).inspect(record.path).boxes for record in rows.records]
+    strong = [Boxes(b.xyxy, b.class_id, np.maximum(b.score, 0.06)) for b in found]
+    answers = sum(int(detect.found_again(one, other).sum()) for one, other in zip(strong, found, strict=True))
+    expected = sum(map(len, strong))
+    assert answers < detect.SAME * expected
+    with pytest.raises(ModelError, match=rf"finds {answers} of the {expected} boxes"):
+        detect.check_bundle(run.bundle, rows, TrainedStub(tuple(strong)), lambda *_: None)
+    detect.check_bundle(run.bundle, rows, TrainedStub(tuple(found)), lambda *_: None)
+
+
 class TrainedStub:
     """The one field that ``check_bundle`` reads."""
 

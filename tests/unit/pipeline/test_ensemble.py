@@ -69,6 +69,20 @@ def test_what_is_fused_already_keeps_its_weights_and_thresholds(knowing, tmp_pat
     assert [part.detection.views for part in again.card.parts] == [4, 4]
 
 
+def test_what_is_fused_already_can_be_weighed_anew(knowing, tmp_path):
+    first = ensemble([knowing("detector"), knowing("one_eyed")], "first", weights=[3, 1])
+    again = ensemble([first.save(tmp_path / "first.millscale")], "again", views=4, weights=[1, 3])
+    assert again.card.fusion.weights == (1, 3)
+
+
+@pytest.mark.parametrize(("weights", "score"), [([3, 1], 0.75), ([1, 3], 0.25)])
+def test_what_one_of_two_finds_counts_by_its_weight(knowing, grid, weights, score):
+    made = ensemble([knowing("detector"), knowing("one_eyed")], "made", weights=weights)
+    boxes = Inspector.open(made).inspect(grid.picture({(3, 3): (255, 0, 0)})).boxes
+    assert boxes.xyxy.tolist() == [[30, 30, 40, 40]]
+    assert boxes.score.tolist() == pytest.approx([score])
+
+
 def test_beside_a_classifier_what_is_fused_stays_fused_as_it_was(knowing, tmp_path, images):
     first = ensemble([knowing("detector"), knowing("one_eyed")], "first", weights=[3, 1], images=images)
     made = ensemble([first.save(tmp_path / "first.millscale"), knowing("classifier")], "both")

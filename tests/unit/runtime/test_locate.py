@@ -8,9 +8,10 @@ from onnx import numpy_helper
 from millscale.core.errors import ModelError
 from millscale.core.types import Boxes
 from millscale.imaging.decode import decode_image
+from millscale.imaging.preprocess import Preprocess
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.card import Detection, Part
-from millscale.runtime.locate import TOP_SCORES, _fused, golden_scores, locator_of
+from millscale.runtime.locate import TOP_SCORES, Locator, _fused, golden_scores, locator_of
 from millscale.runtime.network import open_network
 
 
@@ -87,6 +88,27 @@ def test_in_windows_cells_are_found_at_their_place_and_size(locator, size, views
     image[10:20, 30:40, 0], image[20:30, 60:70, 1] = 255, 204
     expected = [(0, 1.0, [30, 10, 40, 20]), (1, 0.8, [60, 20, 70, 30])]
     assert told(locator(tile=40, views=views).locate(image)) == expected
+
+
+class Blind:
+    """A network that counts how often it looks, and finds nothing."""
+
+    name, inputs, outputs = "blind", ["images"], ["boxes", "scores"]
+
+    def __init__(self):
+        self.looks = 0
+
+    def run(self, feeds, _outputs):
+        self.looks += 1
+        return [np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 1), np.float32)]
+
+
+@pytest.mark.parametrize(("size", "looks"), [((64, 64), 8), ((32, 64), 4)])
+def test_where_images_are_resized_to_no_square_they_are_not_transposed(size, looks):
+    network = Blind()
+    locator = Locator(network, Preprocess("resize", size), Detection(views=8), [0])
+    assert len(locator.locate(np.zeros((20, 40), np.uint8))) == 0
+    assert network.looks == looks
 
 
 def test_a_single_pixel_is_looked_at_too(locator):

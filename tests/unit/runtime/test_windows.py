@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from millscale.core.types import Boxes
 from millscale.imaging.tiling import windows_of
-from millscale.runtime.card import Detection
+from millscale.runtime.card import MOST, Detection
 from millscale.runtime.windows import united
 
 DETECTION = Detection(thresholds={})
@@ -68,6 +68,33 @@ def test_where_it_ends_is_told_by_those_that_are_sure():
     assert told(united([first, second, *rest], WINDOWS, DETECTION)) == [(0, 70, 10, 95, 30)]
     surer = Boxes([[3, 10, 40, 30]], [0], [0.5])
     assert told(united([first, surer, *rest], WINDOWS, DETECTION)) == [(0, 70, 10, 107, 30)]
+
+
+def test_of_those_that_see_as_far_only_those_that_are_as_sure_tell_where_it_ends():
+    windows = [(0, 0, 100, 100), (0, 67, 100, 167)]
+    first, second = Boxes([[20, 70, 50, 98]], [0], [0.9]), Boxes([[20, 3, 60, 31]], [0], [0.5])
+    assert told(united([first, second], windows, DETECTION)) == [(0, 20, 70, 50, 98)]
+    surer = Boxes(second.xyxy, [0], [0.85])
+    assert told(united([first, surer], windows, DETECTION)) == [(0, 20, 70, 60, 98)]
+
+
+@pytest.mark.parametrize(
+    ("top", "right", "expected"),
+    [
+        (22, 98.5, [(0, 50, 10, 127, 42)]),  # pieces meet where the borders cut them, though they fill no common box
+        (29, 98.5, [(0, 50, 10, 98, 30), (0, 68, 29, 127, 49)]),  # they hardly meet
+        (22, 96, [(0, 50, 10, 96, 30), (0, 68, 22, 127, 42)]),  # the first ends before the border
+    ],
+)
+def test_pieces_are_one_where_borders_cut_them_and_they_meet(top, right, expected):
+    first, second = Boxes([[50, 10, right, 30]], [0], [0.9]), Boxes([[1, top, 60, top + 20]], [0], [0.9])
+    assert told(united([first, second, *[Boxes([], [], [])] * 2], WINDOWS, DETECTION)) == expected
+
+
+def test_more_boxes_than_any_picture_has_are_not_given():
+    boxes = [(0, x, y, x + 8, y + 8) for x in range(2, 7990, 20) for y in (5, 45, 75)]
+    windows = windows_of((100, 8000), SIDE)
+    assert len(united(parts_of(boxes, windows), windows, DETECTION)) == MOST < len(boxes)
 
 
 def test_what_lies_side_by_side_or_is_of_another_class_stays_apart():

@@ -20,7 +20,15 @@ from millscale.runtime.backends.onnxruntime import Network  # noqa: E402
 from millscale.runtime.detect import decode  # noqa: E402
 from millscale.train.config import DetectorConfig  # noqa: E402
 from millscale.train.detection import Detector  # noqa: E402
-from millscale.train.detector import _set_up, annotators_shift, images_a_step, passed, train_detector  # noqa: E402
+from millscale.train.detector import (  # noqa: E402
+    _batches,
+    _set_up,
+    annotators_shift,
+    images_a_step,
+    passed,
+    train_detector,
+)
+from millscale.train.export import Normalise  # noqa: E402
 
 CONFIG = DetectorConfig(size=64, epochs=2, batch=4, start="random", final="reuse")
 
@@ -229,29 +237,134 @@ def test_views_are_judged_and_kept_but_train_nothing_else(trained, manifest, tmp
 
 
 class Brightest(Detector):
-    """Finds the box around what is bright, exactly."""
+    """Finds the box around what is bright, exactly, and calls it a square."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
 
     def raw(self, images):
-        boxes, scores = torch.zeros(len(images), 1, 4), torch.zeros(len(images), 1, 2)
-        for k, image in enumerate(images):
-            rows, columns = torch.nonzero(image[0] > 128, as_tuple=True)
-            boxes[k, 0] = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-            scores[k, 0, 0] = 0.9
-        return boxes, scores
+        bright = (images[:, 0] > 128).float()
+        lines = bright.amax(1), bright.amax(2)  # of columns, of rows
+        (left, right), (top, bottom) = ((x.argmax(1), x.shape[1] - x.flip(1).argmax(1)) for x in lines)
+        boxes = torch.stack([left, top, right, bottom], 1).float()[:, None]
+        square = bright.amax((1, 2))[:, None, None] * 0.9
+        return boxes, torch.cat([square, 0 * square], 2)
 
 
-@pytest.mark.parametrize(("images", "expected"), [(160, (1.0, 0.5)), (40, (0.0, 0.0))])
-def test_annotations_beside_what_is_seen_are_noticed_where_there_are_enough(tmp_path, images, expected):
-    """Every box is drawn a pixel to the left and half a pixel too high; a third is held out, those are far off."""
+def drawn_beside(folder, images: int) -> Manifest:
+    """Squares, their boxes a pixel to the left and half a pixel too high, beside those of bars, far off.
+
+    Of five images two are learned from; the boxes of the others are far off.
+    """
     records = []
     for k in range(images):
         pixels = np.zeros((64, 64), np.uint8)
-        left, top = 5 + k % 20, 9 + k % 13
+        left, top = 12 + k % 20, 9 + k % 13
         pixels[top : top + 16, left : left + 20] = 255
-        Image.fromarray(pixels).save(tmp_path / f"{k:03}.png")
-        off = 9.0 if k % 3 == 0 else 1.0
-        box = Boxes([[left - off, top - 0.5, left + 20 - off, top + 15.5]], [0])
-        records.append(ImageRecord(f"{k:03}.png", tmp_path / f"{k:03}.png", boxes=box, group=f"g{k}"))
-    manifest = Manifest(tuple(records), ("square", "bar"), str(tmp_path))
-    setup = _set_up(Task(manifest, np.arange(images) % 3, 0, tmp_path / "run", silent), CONFIG)
+        Image.fromarray(pixels).save(folder / f"{k:03}.png")
+        offs = (4.0 if k % 5 < 3 else 1.0, 5.0, 5.0)
+        boxes = Boxes([[left - off, top - 0.5, left + 20 - off, top + 15.5] for off in offs], [0, 1, 1])
+        records.append(ImageRecord(f"{k:03}.png", folder / f"{k:03}.png", boxes=boxes, group=f"g{k}"))
+    return Manifest(tuple(records), ("square", "bar"), str(folder))
+
+
+@pytest.mark.parametrize(("images", "expected"), [(260, (1.0, 0.5)), (240, (0.0, 0.0))])
+def test_annotations_beside_what_is_seen_are_noticed_where_there_are_enough(tmp_path, images, expected):
+    folds = (np.arange(images) % 5 >= 3).astype(int)
+    setup = _set_up(Task(drawn_beside(tmp_path, images), folds, 0, tmp_path / "run", silent), CONFIG)
     assert annotators_shift(setup, Brightest(), 0) == expected
+
+
+def test_the_shift_is_taken_off_what_is_judged_and_kept(tmp_path):
+    manifest, folds = drawn_beside(tmp_path, 260), (np.arange(260) % 5 >= 3).astype(int)
+    task = Task(manifest, folds, 0, tmp_path / "run", silent)
+    trained = train_detector(task, CONFIG, lambda *_: (Brightest(), {}))
+    assert trained.detection.shift == (1.0, 0.5)
+    assert_allclose(trained.boxes[0].xyxy, [[11, 8.5, 31, 24.5]])
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "learned"),
+    [
+        ({"final": "reuse", "held_out_folds": 1}, [0], [1, 2]),
+        ({"final": "refit", "held_out_folds": 1}, [0, None], [0, 1, 2]),
+        ({"final": "refit", "held_out_folds": 0}, [0, 1, 2, None], [0, 1, 2]),
+    ],
+)
+def test_as_many_folds_are_held_out_as_asked_and_the_final_one_learns_from_all_or_is_the_first(
+    task, change, asked, learned
+):
+    called = []
+
+    def learner(setup, fold, name):
+        called.append((fold, name))
+        return Brightest(), {}
+
+    trained = train_detector(task, replace(CONFIG, **change), learner)
+    assert called == [(fold, "final" if fold is None else f"fold {fold}") for fold in asked]
+    folds = np.arange(12) // 2 % 3
+    judged = np.isin(folds, [fold for fold in asked if fold is not None])
+    assert [boxes is not None for boxes in trained.boxes] == judged.tolist()
+    assert_array_equal(trained.trained_on, np.flatnonzero(np.isin(folds, learned)))
+
+
+def test_what_is_held_out_has_no_say(trained, manifest, tmp_path):
+    """Another picture and other boxes there give the same network."""
+    records = list(manifest.records)
+    for row in np.flatnonzero(np.arange(12) // 2 % 3 == 0):
+        path = tmp_path / f"{row}.png"
+        Image.fromarray(255 - read_image(records[row].path)).save(path)
+        records[row] = replace(records[row], path=path, boxes=Boxes([[1, 1, 30, 9]], [1]))
+    task = Task(replace(manifest, records=tuple(records)), np.arange(12) // 2 % 3, 7, tmp_path / "run", silent)
+    assert train_detector(task, CONFIG).graph == trained.graph
+
+
+@pytest.mark.parametrize(
+    "change", [{"ema": 0.0}, {"softness": 0.0}, {"weight_decay": 9.0}, {"clip": 1e-3}, {"warm_up": 0.9}, {"rate": 1e-4}]
+)
+def test_options_of_the_training_reach_it(trained, task, change):
+    assert train_detector(task, replace(CONFIG, **change)).graph != trained.graph
+
+
+def batches_of(setup, epoch=0):
+    return list(_batches(setup, setup.pictures(np.arange(12)), 4, 0, epoch))
+
+
+def test_the_last_epochs_show_images_one_by_one(task):
+    config = replace(CONFIG, epochs=4, mosaic=1.0, still=0.5, zoom=0.0)
+    setup = _set_up(task, config)
+    most = [max(targets.boxes.shape[1] for _, targets in batches_of(setup, epoch)) for epoch in range(4)]
+    assert min(most[:2]) > 1
+    assert most[2:] == [1, 1]
+
+
+def test_images_keep_their_proportions_and_change_their_size_as_far_as_asked(wide, tmp_path):
+    task = Task(wide, np.arange(12) % 3, 0, tmp_path, silent)
+    setup = _set_up(task, replace(CONFIG, size=192))
+    assert setup.preprocess.size == (64, 192)
+    assert {tuple(images.shape[2:]) for images, _ in batches_of(setup)} == {(64, 192)}
+    setup = _set_up(task, replace(CONFIG, size=192, multi_scale=0.5))
+    shapes = {tuple(images.shape[2:]) for epoch in range(6) for images, _ in batches_of(setup, epoch)}
+    assert len(shapes) > 2
+    assert {side % 32 for shape in shapes for side in shape} == {0}
+    assert 128 <= min(shape[1] for shape in shapes) < 192 < max(shape[1] for shape in shapes) <= 288
+
+
+@pytest.mark.parametrize("detector", ["yolo_n", "yolo_s"])
+def test_scenes_are_normalised_as_the_graph_does_it(manifest, tmp_path, detector):
+    Image.new("L", (48, 48), 130).save(tmp_path / "grey.png")
+    grey = [replace(record, path=tmp_path / "grey.png") for record in manifest.records]
+    task = Task(replace(manifest, records=tuple(grey)), np.arange(12) // 2 % 3, 0, tmp_path / "run", silent)
+    setup = _set_up(task, replace(CONFIG, detector=detector, augment=0.0))
+    as_deployed = Normalise(setup.preprocess)(torch.full((1, 1, 1, 3), 130, dtype=torch.uint8))
+    for images, _ in batches_of(setup):
+        torch.testing.assert_close(images, as_deployed[:, : images.shape[1]].expand_as(images))
+
+
+def test_difficult_boxes_stay_difficult(manifest, tmp_path):
+    first, *rest = manifest.records
+    marked = replace(first, boxes=Boxes(first.boxes.xyxy, first.boxes.class_id, difficult=[True] * len(first.boxes)))
+    task = Task(replace(manifest, records=(marked, *rest)), np.arange(12) // 2 % 3, 0, tmp_path, silent)
+    boxes = _set_up(task, CONFIG).source.boxes
+    assert [bool(one.difficult.any()) for one in boxes] == [True] + [False] * 11

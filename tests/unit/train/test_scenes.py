@@ -48,18 +48,66 @@ def test_boxes_follow_their_pixels(mosaic):
         assert not (white & ~grown).any()
 
 
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_classes_and_weights_go_with_their_pixels(mosaic):
+    """Every class has its brightness, and the boxes of the brightest are difficult."""
+    pixels, boxes = np.zeros((6, SIDE, SIDE, 1), np.uint8), []
+    for i in range(6):
+        pixels[i, 8:40, 8:40] = 80 * (1 + i % 3)
+        boxes.append(Boxes([[8, 8, 40, 40]], [i % 3], difficult=[i % 3 == 2]))
+    config, told = SceneConfig(mosaic=mosaic, zoom=0.2), []
+    for seed in range(4):
+        images, targets = scenes(Source(pixels, boxes), np.arange(6), (96, 96), config, np.random.default_rng(seed))
+        for k, image in enumerate(images[:, 0].numpy()):
+            for box, kind, weight in zip(*(part[k] for part in targets), strict=True):
+                left, top, right, bottom = box.int().tolist()
+                if min(right - left, bottom - top) >= 16:  # none of those is a sliver
+                    assert np.median(image[top:bottom, left:right]) == 80 * (1 + kind)
+                    told.append((int(kind), float(weight)))
+    assert set(told) == {(0, 1.0), (1, 1.0), (2, 0.0)}
+
+
+@pytest.mark.parametrize(("width", "views"), [(SIDE, 8), (2 * SIDE, 4)])
+def test_every_view_is_shown_and_none_that_changes_the_proportions(width, views):
+    pixels = np.zeros((1, SIDE, width, 1), np.uint8)
+    pixels[0, 4:10, 7:27] = 255
+    one = Source(pixels, [Boxes([[7, 4, 27, 10]], [0])])
+    images, targets = scenes(one, np.zeros(64, np.int64), (SIDE, width), STILL, np.random.default_rng(0))
+    seen = {tuple(box.int().tolist()) for box in targets.boxes[:, 0]}
+    assert len(seen) == views
+    for image, box in zip(images, targets.boxes[:, 0], strict=True):
+        left, top, right, bottom = box.int().tolist()
+        assert image[0, top:bottom, left:right].float().mean() == 255
+        assert (image[0] > 0).sum() == 120
+
+
+@pytest.mark.parametrize(("stretch", "least", "most"), [(0.0, 1.0, 1.0), (0.5, 0.55, 1.8)])
+def test_pictures_are_stretched_as_far_as_asked(stretch, least, most):
+    pixels = np.zeros((1, 96, 96, 1), np.uint8)
+    config = SceneConfig(mosaic=0.0, zoom=1.0, stretch=stretch)
+    one = Source(pixels, [Boxes([[32, 32, 64, 64]], [0])])
+    _, targets = scenes(one, np.zeros(200, np.int64), (96, 96), config, np.random.default_rng(0))
+    width, height = (targets.boxes[:, 0, 2:] - targets.boxes[:, 0, :2]).T
+    whole = (targets.boxes[:, 0, :2] > 0).all(1) & (targets.boxes[:, 0, 2:] < 96).all(1)
+    ratio = (width / height)[whole].numpy()
+    assert whole.sum() > 50
+    assert ratio.min() == pytest.approx(least, abs=0.1)
+    assert ratio.max() == pytest.approx(most, abs=0.25)
+
+
 def test_defects_are_pasted_where_there_are_none_with_their_boxes_and_take_on_the_brightness_there():
     pixels, boxes = np.zeros((4, 96, 96, 1), np.uint8), []
     for i in range(4):
         pixels[i] = 100 + 20 * i  # each surface of its own brightness
         pixels[i, 10:40, 8:28] -= 60
-        boxes.append(Boxes([[4, 6, 32, 44]], [0]))
+        boxes.append(Boxes([[4, 6, 32, 44]], [2]))
     config = SceneConfig(mosaic=0.0, paste=1.0, zoom=0.0, stretch=0.0)
     images, targets = scenes(Source(pixels, boxes), np.arange(4).repeat(8), (96, 96), config, np.random.default_rng(0))
     pasted = 0
     for i, (image, found) in enumerate(zip(images[:, 0].numpy().astype(int), targets.boxes, strict=True)):
         (left, top, right, bottom), *others = found[targets.classes[i] != PADDING].round().int().tolist()
         surface = 100 + 20 * (i // 8)
+        assert set(targets.classes[i].tolist()) <= {2, PADDING}
         for box in others:
             pasted += 1
             assert min(right, box[2]) <= max(left, box[0]) or min(bottom, box[3]) <= max(top, box[1])
@@ -141,6 +189,12 @@ def test_a_part_of_a_box_is_a_defect_or_to_be_ignored(box, shown, ignored):
     found = seen_in(Boxes([box, [120, 0, 130, 10]], [1, 0]), (100, 100))
     assert found.xyxy.tolist() == [shown]
     assert (found.class_id.tolist(), found.difficult.tolist()) == ([1], [ignored])
+
+
+def test_half_of_a_picture_is_counted_along_its_own_side():
+    scratch = Boxes([[-900, 50, 60, 54], [20, -900, 24, 60]], [0, 0])
+    assert seen_in(scratch, (100, 200)).difficult.tolist() == [True, False]
+    assert seen_in(scratch, (200, 100)).difficult.tolist() == [False, True]
 
 
 def test_what_was_to_be_ignored_stays_so():

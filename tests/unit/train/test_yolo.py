@@ -8,6 +8,8 @@ from torch.nn import functional
 from millscale.core.errors import ModelError
 from millscale.train.detection import PADDING, Detector, Targets, build_detector, detector_spec, multiply_adds
 from millscale.train.detectors import _coco, _yolo
+from millscale.train.detectors._assign import assign
+from millscale.train.detectors._iou import complete_iou
 from millscale.train.detectors._yolo import BINS, _boxes, _distance_loss, _points, _score_loss
 from millscale.train.device import repeatable
 from millscale.train.recorded import RecordedLoss, roomy
@@ -52,6 +54,48 @@ def test_an_ambiguous_extent_is_learned_as_a_gaussian_about_the_truth():
     p = matching.reshape(4, BINS).softmax(1)[0]
     torch.testing.assert_close(likely, -(p * p.log()).sum()[None])
     assert unlikely > 10 * likely
+
+
+def test_each_side_is_as_ambiguous_as_the_box_is_long_that_way():
+    box, centre, stride = torch.tensor([[60.0, 20, 140, 180]]), torch.tensor([[100.0, 100.0]]), torch.tensor([[16.0]])
+    across, down = (torch.arange(BINS) - away for away in (2.5, 5.0))  # left and right, top and bottom, in bins
+    matching = torch.stack([-(across**2) / 2, -(down**2) / 8] * 2)  # a fifth of five bins, and of ten
+    p = matching.softmax(1)
+    loss = _distance_loss(matching.flatten()[None], box, centre, stride, 0.2)
+    torch.testing.assert_close(loss, -(p * p.log()).sum(1).mean()[None])
+
+
+class Given(_yolo.Yolo):
+    """Answers what it was given."""
+
+    def __init__(self, logits, distances):
+        nn.Module.__init__(self)
+        self._given = logits, distances
+
+    def _answers(self, images):
+        return self._given
+
+
+def test_the_loss_is_of_scores_boxes_and_distances_over_what_the_points_are_to_score():
+    generator = torch.Generator().manual_seed(0)
+    images, count = torch.zeros(1, 3, 32, 32), 16 + 4 + 1
+    logits = torch.randn(1, count, 2, generator=generator)
+    distances = torch.randn(1, count, 4 * BINS, generator=generator)
+    given = Targets(torch.tensor([[[2.0, 3, 30, 25], [16, 8, 32, 32]]]), torch.tensor([[1, 0]]), torch.ones(1, 2))
+    points, strides = _points(images)
+    boxes = _boxes(distances, points, strides)
+    found = assign(points, boxes, logits.sigmoid(), given)
+    assert 1 < found.positive.sum() < count
+    at = found.positive[0]
+    true, quality = given.boxes[0, found.box[0, at]], found.quality[0, at]
+    away = 7.5 * ((1 - complete_iou(boxes[0, at], true)) * quality).sum()
+    apart = 1.5 * (_distance_loss(distances[0, at], true, points[at], strides[at], 0.1) * quality).sum()
+    wanted = torch.zeros_like(logits[0])
+    wanted[at, given.classes[0, found.box[0, at]]] = quality
+    wrong = functional.binary_cross_entropy_with_logits(logits[0], wanted, reduction="sum")
+    model = Given(logits, distances)
+    model.softness = 0.1
+    torch.testing.assert_close(model.loss(images, given), (wrong + away + apart) / quality.sum().clamp(min=1))
 
 
 def test_score_loss_leaves_ignored_points_out():

@@ -65,3 +65,25 @@ def test_a_box_takes_at_most_ten_points():
     box = [0.0, 0, 40, 10]
     found = assign(points, predicted(*[box] * 40), torch.full((1, 40, 1), 0.5), targets([box], [0], [1.0]))
     assert int(found.positive.sum()) == 10
+
+
+def test_alignment_is_of_the_score_for_the_box_s_own_class_and_of_the_overlap():
+    box = [0.0, 0, 16, 8]
+    scores = torch.tensor([[[0.9, 0.04], [0.04, 0.64], [0.0, 0.0], [0.0, 0.0]]])
+    found = assign(POINTS, predicted(*[box] * 4), scores, targets([box], [1], [1.0]))
+    torch.testing.assert_close(found.quality[0], torch.tensor([0.25, 1.0, 0.0, 0.0]))  # √(.04 / .64)
+
+
+def test_no_point_is_to_score_more_than_the_best_overlap():
+    half = predicted(*[[0.0, 0, 8, 8]] * 4)
+    found = assign(POINTS, half, torch.full((1, 4, 1), 0.5), targets([[0.0, 0, 16, 8]], [0], [1.0]))
+    torch.testing.assert_close(found.quality[0], torch.tensor([0.5, 0.5, 0.0, 0.0]))
+
+
+def test_a_point_that_answers_for_a_box_within_a_region_to_ignore_is_not_ignored():
+    box, region = [0.0, 0, 8, 8], [0.0, 0, 16, 16]
+    found = assign(
+        POINTS, predicted(*[box] * 4), torch.full((1, 4, 1), 0.5), targets([box, region], [0, 0], [1.0, 0.0])
+    )
+    assert found.positive[0].tolist() == [True, False, False, False]
+    assert found.ignored[0].tolist() == [False, True, True, True]
