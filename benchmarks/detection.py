@@ -98,9 +98,10 @@ def _accuracy(images: Manifest) -> None:
             "GFLOPs: two a multiplication with its addition, for one image at the working size, all views together.",
             "Intervals: percentile bootstrap over groups of images that share pixels. The last columns are AP50.",
             "kaggle1440: the published 1440/360 split, a tenth of whose test images overlap training ones.",
-            "folds: group-clean 5-fold cross-validation, all images together. leaky, clean: see the table of the leak.",
+            "folds: group-clean cross-validation, the images of all folds judged so far together; see its table.",
+            "leaky, clean: see the table of the leak.",
             "consensus: as clean, trained on the merged boxes of overlapping crops, judged on the boxes as drawn.",
-            "folds, leaky, clean, consensus, faster_rcnn, ssd: judged before boxes that agree were averaged.",
+            "folds at one look, leaky, clean, consensus, faster_rcnn, ssd: judged before boxes that agree were averaged.",
             "faster_rcnn, ssd: 60 epochs. yolo_w: 40, on from yolo_n, on two cores. Others of kaggle1440, folds: 120.",
         ),
     )
@@ -129,7 +130,7 @@ def _folds(images: Manifest) -> None:
         ["model", "folds", "mAP50", "mAP50-95", "mAP50 of each fold", "mAP50-95 of each fold"],
         notes=(
             "Mean ± deviation over the folds named; every fold by a model that saw no image of its groups.",
-            "Judged before boxes that agree were averaged.",
+            "At one look: judged before boxes that agree were averaged. In 8 views: trained again, on two cores.",
         ),
     )
     for path in sorted(PREDICTIONS.glob("*--folds-*.json.gz")):

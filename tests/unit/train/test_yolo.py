@@ -80,14 +80,17 @@ def test_the_loss_is_of_scores_boxes_and_distances_over_what_the_points_are_to_s
     generator = torch.Generator().manual_seed(0)
     images, count = torch.zeros(1, 3, 32, 32), 16 + 4 + 1
     logits = torch.randn(1, count, 2, generator=generator)
-    distances = torch.randn(1, count, 4 * BINS, generator=generator)
     given = Targets(torch.tensor([[[2.0, 3, 30, 25], [16, 8, 32, 32]]]), torch.tensor([[1, 0]]), torch.ones(1, 2))
     points, strides = _points(images)
+    first = torch.cat([points - given.boxes[0, 0, :2], given.boxes[0, 0, 2:] - points], 1) / strides
+    about = -(first[..., None] - torch.arange(BINS)).square()  # the first box, nearly
+    distances = (about + 0.5 * torch.randn(about.shape, generator=generator)).flatten(1)[None]
     boxes = _boxes(distances, points, strides)
     found = assign(points, boxes, logits.sigmoid(), given)
     assert 1 < found.positive.sum() < count
     at = found.positive[0]
     true, quality = given.boxes[0, found.box[0, at]], found.quality[0, at]
+    assert quality.sum() > 1
     away = 7.5 * ((1 - complete_iou(boxes[0, at], true)) * quality).sum()
     apart = 1.5 * (_distance_loss(distances[0, at], true, points[at], strides[at], 0.1) * quality).sum()
     wanted = torch.zeros_like(logits[0])
@@ -95,7 +98,7 @@ def test_the_loss_is_of_scores_boxes_and_distances_over_what_the_points_are_to_s
     wrong = functional.binary_cross_entropy_with_logits(logits[0], wanted, reduction="sum")
     model = Given(logits, distances)
     model.softness = 0.1
-    torch.testing.assert_close(model.loss(images, given), (wrong + away + apart) / quality.sum().clamp(min=1))
+    torch.testing.assert_close(model.loss(images, given), (wrong + away + apart) / quality.sum())
 
 
 def test_score_loss_leaves_ignored_points_out():
