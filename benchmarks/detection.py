@@ -101,7 +101,7 @@ def _accuracy(images: Manifest) -> None:
             "folds: group-clean cross-validation, the images of all folds judged so far together; see its table.",
             "leaky, clean: see the table of the leak.",
             "consensus: as clean, trained on the merged boxes of overlapping crops, judged on the boxes as drawn.",
-            "folds at one look, leaky, clean, consensus, faster_rcnn, ssd: judged before boxes that agree were averaged.",
+            "folds at one look, leaky, clean, consensus, faster_rcnn, ssd: from before boxes that agree were averaged.",
             "faster_rcnn, ssd: 60 epochs. yolo_w: 40, on from yolo_n, on two cores. Others of kaggle1440, folds: 120.",
         ),
     )
