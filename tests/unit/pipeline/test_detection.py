@@ -20,6 +20,7 @@ from millscale.data.split import Split, named_split, split  # noqa: E402
 from millscale.imaging.preprocess import Preprocess  # noqa: E402
 from millscale.learn.recipe import Start, Task, TrainedDetector  # noqa: E402
 from millscale.metrics.detection_results import read_coco_results  # noqa: E402
+from millscale.metrics.detection_thresholds import choose_thresholds, crossfit_thresholds  # noqa: E402
 from millscale.pipeline.config import TrainConfig  # noqa: E402
 from millscale.pipeline.ensemble import ensemble  # noqa: E402
 from millscale.pipeline.evaluate import evaluate  # noqa: E402
@@ -265,6 +266,19 @@ def test_a_bundle_may_lose_one_box_in_a_hundred_and_no_more(bundles, grid, tmp_p
     expected = pytest.raises(ModelError, match="finds 112 of the 114 boxes") if refused else nullcontext()
     with expected:
         detect.check_bundle(bundle, Manifest(tuple(records), (), ""), reference, lambda *_: None)
+
+
+def test_each_image_is_judged_at_thresholds_of_other_groups_but_for_those_that_are_kept(located):
+    truth = [[(k % 2, 10, 10, 40, 40)] for k in range(20)]
+    found = [[(k % 2, 10, 10, 40, 40, (k + 1) / 25), ((k + 1) % 2, 50, 50, 60, 60, (20 - k) / 25)] for k in range(20)]
+    table = located(truth, found, groups=tuple(f"g{k // 4}" for k in range(20)))
+    limits = crossfit_thresholds(table, seed=3)
+    assert len(np.unique(limits)) > 2
+    np.testing.assert_array_equal(detect.measured(table, 3).limits, limits)
+    kept = detect.measured(table, 3, {"pit": 0.77})
+    np.testing.assert_array_equal(kept.limits, np.stack([limits[:, 0], np.full(20, 0.77)], 1))
+    assert kept.thresholds.tolist() == [choose_thresholds(table)["scratch"], 0.77]
+    assert kept.groups == 5
 
 
 class TrainedStub:

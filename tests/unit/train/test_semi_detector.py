@@ -118,8 +118,9 @@ def test_boxes_of_the_views_are_brought_back_and_scored_by_their_agreement(manif
 
 def test_annotated_images_make_up_their_share_of_the_students_scenes():
     for annotated, bare in ((10, 90), (50, 50), (90, 10), (7, 0)):
-        seen = annotated * semi_detector._times(annotated, bare, 0.33)
-        assert seen / (seen + bare) >= 0.33
+        times = semi_detector._times(annotated, bare, 0.33)
+        assert annotated * times / (annotated * times + bare) >= 0.33
+        assert times == 1 or annotated * (times - 1) / (annotated * (times - 1) + bare) < 0.33
     assert semi_detector._times(10, 90, 0.0) == 1
 
 

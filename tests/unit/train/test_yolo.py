@@ -137,19 +137,21 @@ def test_multiply_adds_of_a_known_network_and_of_the_nano():
 def test_the_wide_one_starts_as_the_nano_and_each_of_its_channels_learns_for_itself(monkeypatch):
     """With weights made up here, since the published ones are not everywhere."""
     nano, wide = (build_detector(detector_spec(name), 3, 0, pretrained=False) for name in ("yolo_n", "yolo_w"))
-    for norm in (module for module in nano.modules() if isinstance(module, nn.BatchNorm2d)):
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.normal_(norm.bias)
+    generator = torch.Generator().manual_seed(1)
+    for norm in (module for module in nano.double().modules() if isinstance(module, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5, generator)
+        nn.init.normal_(norm.bias, generator=generator)
         norm.momentum = 1.0
-    nano.train().neck(*nano.backbone(torch.rand(4, 3, 64, 96, generator=torch.Generator().manual_seed(1))))
+    nano.train().neck(*nano.backbone(torch.rand(4, 3, 64, 96, dtype=torch.float64, generator=generator)))
     colours = nano.backbone.stem.conv.conv.weight.reshape(16, 4, 3, 3, 3).flip(2).reshape(16, 12, 3, 3)
     weights = nano.state_dict() | {"backbone.stem.conv.conv.weight": colours}
     monkeypatch.setattr(_coco, "read_weights", lambda _: {_published(name): t for name, t in weights.items()})
-    _coco.load_coco(wide)
-    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    _coco.load_coco(wide.double())
+    images = torch.rand(2, 3, 64, 96, dtype=torch.float64, generator=generator)
     for one, other in zip(*(m.eval().neck(*m.backbone(images)) for m in (nano, wide)), strict=True):
         torch.testing.assert_close(other, one.repeat_interleave(2, 1), rtol=1e-2, atol=1e-2)
     box = Targets(torch.tensor([[[4.0, 8, 40, 30]]] * 2), torch.tensor([[1]] * 2), torch.ones(2, 1))
+    wide, images = wide.float(), images.float()
     wide.train().loss(images, box).backward()
     gradient = wide.neck.C3_p3.conv3.conv.weight.grad
     assert gradient.abs().max() > 0
