@@ -187,7 +187,8 @@ def _run(images: Manifest, config: TrainConfig, folder: Path, name: str, fold: i
     if fold is None:
         shutil.copyfile(run.folder / "predictions.json.gz", kept)
     else:
-        table = _with_fold(kept, images, fold, read_coco_results(run.folder / "predictions.json.gz", images))
+        grouped = images.with_groups(audited(images, _tell).groups)
+        table = _with_fold(kept, grouped, fold, read_coco_results(run.folder / "predictions.json.gz", grouped))
         write_coco_results(kept, table)
         card["metrics"] = on_card(measured(table, seed=0))
     write_json(PREDICTIONS / f"{name}.card.json", card)

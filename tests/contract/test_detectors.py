@@ -68,9 +68,9 @@ def test_the_loss_is_a_finite_scalar_that_reaches_every_part(model, spec, batch)
     assert loss.shape == ()
     assert bool(torch.isfinite(loss))
     loss.backward()
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    assert gradients
-    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients.values())
 
 
 def test_steps_against_the_gradient_lower_the_loss(spec):

@@ -29,10 +29,11 @@ def heat_maps(masks: Iterable[Floats], remains: NDArray[np.float64], size: tuple
         `enlarged`. All zero where nothing that was hidden made a difference.
     """
     step = ceil(max(size) / _LONGEST)
-    height, width = (len(range(step // 2, side, step)) for side in size)
+    rows, columns = (slice(min(step // 2, side - 1), side, step) for side in size)
+    height, width = (len(range(side)[chosen]) for side, chosen in zip(size, (rows, columns), strict=True))
     sums = np.zeros((remains.shape[1], height, width), np.float64)
     for mask, row in zip(masks, remains, strict=True):
-        seen = 2 * mask[step // 2 :: step, step // 2 :: step] - 1
+        seen = 2 * mask[rows, columns] - 1
         for place in np.flatnonzero(row):
             sums[place] += row[place] * seen
     return np.stack([_scaled(one, len(remains)) for one in sums])

@@ -43,6 +43,13 @@ def test_a_small_difference_still_makes_its_map():
     assert 20 <= column < 30
 
 
+def test_a_long_image_may_be_a_few_pixels_wide():
+    masks = random_masks((3, 4000), 16, 8, np.random.default_rng(0))
+    (small,) = heat_maps(masks, np.linspace(0, 1, 16)[:, None], (3, 4000))
+    assert small.shape == (1, 500)
+    assert enlarged(small, (3, 4000)).shape == (3, 4000)
+
+
 def test_the_map_of_a_long_image_is_made_small_and_lies_where_it_should():
     size = (700, 1400)
     masks = random_masks(size, 200, 6, np.random.default_rng(0))

@@ -11,6 +11,7 @@ from millscale.train.detectors._anchors import LEVELS, PER_PLACE, anchor_boxes  
 from millscale.train.detectors._matching import BACKGROUND, IGNORED, Rule, match, some_of  # noqa: E402
 from millscale.train.detectors._offsets import COARSE, FINE, moved, offsets  # noqa: E402
 from millscale.train.detectors._single_shot import SingleShot, _hardest  # noqa: E402
+from millscale.train.detectors.faster_rcnn import pooled  # noqa: E402
 
 SIZE = (100, 200)
 RULE = Rule(defect=0.5, background=0.3, each_box=False)
@@ -80,6 +81,15 @@ def test_of_many_as_many_are_drawn_as_wanted_and_none_that_is_not_marked():
     assert {tuple(one.sum(1).tolist()) for one in drawn} == {(3, 1)}
     assert not any((one & ~mask).any() for one in drawn)
     assert len({tuple(one[0].tolist()) for one in drawn}) > 1
+
+
+def test_what_lies_in_boxes_comes_in_their_order_whichever_map_it_is_from():
+    pyramid = [torch.rand(2, 3, 256 // s, 256 // s, generator=torch.Generator().manual_seed(s)) for s in (8, 16, 32)]
+    boxes = torch.tensor([[0.0, 0, 250, 250], [4, 4, 20, 20], [0, 0, 120, 120], [8, 8, 40, 24], [0, 0, 256, 200]])
+    image = torch.tensor([1, 0, 0, 1, 0])
+    together = pooled(pyramid, boxes, image)
+    for k in range(len(boxes)):
+        torch.testing.assert_close(pooled(pyramid, boxes[k : k + 1], image[k : k + 1])[0], together[k])
 
 
 class Given(SingleShot):
