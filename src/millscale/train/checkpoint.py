@@ -13,7 +13,7 @@ from torch import Tensor
 
 from millscale.core.errors import ModelError
 
-_FACTS, _DIGEST = "facts", "sha256"
+_FACTS = "facts"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -25,7 +25,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[st
     partial = path.with_name(path.name + ".partial")
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(facts))
-    save_file(copies, partial, metadata={_FACTS: text, _DIGEST: _digest(copies, text)})
+    # One entry: of several, the order in the file is another each time.
+    save_file(copies, partial, metadata={_FACTS: json.dumps([text, _digest(copies, text)])})
     partial.replace(path)
 
 
@@ -37,12 +38,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata()
-            facts: dict[str, Any] = json.loads(about[_FACTS])
+            text, digest = json.loads(file.metadata()[_FACTS])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if _digest(tensors, about[_FACTS]) != about[_DIGEST]:
+            if _digest(tensors, text) != digest:
                 raise ValueError("other bytes than were written")
-            return tensors, facts
+            return tensors, json.loads(text)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: expected a training checkpoint, found {type(error).__name__} ({error}). Remove the "

@@ -73,7 +73,7 @@ def lesson_of(setup: Setup, model: Classifier, learned: Rows, bare: Rows, seed: 
 
     def loss(network: nn.Module, average: nn.Module, batch: _Batch) -> Tensor:
         with torch.no_grad():
-            probs = average(batch.weak).softmax(1)
+            probs = average(batch.weak).float().softmax(1)  # in bfloat16, where layers compute so, limits hardly move
             sure, named = probs.max(1)
             taken = sure >= moved_limits(network, probs)[named]
         logits = network(torch.cat([batch.images, batch.strong]))

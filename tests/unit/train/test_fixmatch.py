@@ -52,8 +52,9 @@ def test_labelled_images_are_judged_and_all_are_named_rightly(task, manifest):
     assert_array_equal(trained.trained_on, np.arange(len(FOLDS)))
 
 
-def test_images_of_a_held_out_group_are_not_learned_from(task):
-    trained = fixmatch.run(task, replace(CONFIG, epochs=1, final="reuse"))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_images_of_a_held_out_group_are_not_learned_from(task, precision):
+    trained = fixmatch.run(task, replace(CONFIG, epochs=1, final="reuse", precision=precision))
     assert not {12, 13} & set(trained.trained_on.tolist())
     assert set(trained.trained_on.tolist()) == set(np.flatnonzero(FOLDS != 0)) - {12, 13}
 
