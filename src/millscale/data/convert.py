@@ -1,7 +1,7 @@
 """Lay a data set out anew."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -136,15 +136,23 @@ def copy_to_class_folders(manifest: Manifest, folder: Path) -> None:
     Raises:
         DataError: two images of one class have the same file name, or a class's name cannot be a folder's.
     """
+    require_folder_names(manifest.classes)
     for name in manifest.classes:
-        if name in ("", "..") or name != PurePosixPath(name).name or {"\\", "\0"} & {*name}:
-            raise DataError(
-                f"{manifest.source}: expected class names that folders can have, found {name!r}. Rename it."
-            )
         (folder / name).mkdir()
     for record in manifest.records:
         if record.label is not None:
             copy_image(record, folder / record.label)
+
+
+def require_folder_names(names: Iterable[str]) -> None:
+    """Refuse names of classes that would be no folder, or one elsewhere.
+
+    Raises:
+        DataError: such a name.
+    """
+    for name in names:
+        if name in ("", "..") or name != PurePosixPath(name).name or {"\\", "\0"} & {*name}:
+            raise DataError(f"Class {name!r}: expected class names that folders can have, found another. Rename it.")
 
 
 def copy_image(record: ImageRecord, folder: Path) -> None:

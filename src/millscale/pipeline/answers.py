@@ -165,6 +165,7 @@ def copy_labelled(labels: Mapping[str, str], images: Manifest, out: Path) -> int
 
     Raises:
         UsageError: ``out`` holds something.
+        DataError: a label that cannot be a folder's name.
     """
     require_empty(out, "--folders")
     kinds: dict[str, list[Path]] = {}

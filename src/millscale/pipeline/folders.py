@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from millscale.core.errors import UsageError
+from millscale.data.convert import require_folder_names
 
 
 def require_empty(out: Path, option: str = "--out") -> None:
@@ -23,7 +24,11 @@ def copy_into_folders(out: Path, kinds: Mapping[str, Sequence[Path]]) -> dict[st
 
     Returns:
         The folder of each kind.
+
+    Raises:
+        DataError: a kind whose name cannot be a folder's.
     """
+    require_folder_names(kinds)
     names = Counter(path.name for images in kinds.values() for path in images)
     number, folders = 0, {}
     for kind, images in kinds.items():

@@ -118,3 +118,12 @@ def test_labelled_images_are_copied_into_folders(tmp_path, images):
     assert (out / "pit" / "00000_1.png").read_bytes() == images.records[0].path.read_bytes()
     with pytest.raises(UsageError, match="expected a new or empty folder"):
         copy_labelled({}, images, out)
+
+
+@pytest.mark.parametrize("label", ["../elsewhere", "pit/deep", "/away"])
+def test_a_label_that_no_folder_can_be_called_by_copies_nothing(tmp_path, label):
+    (tmp_path / "1.png").write_bytes(b"1")
+    images = Manifest((ImageRecord("1.png", tmp_path / "1.png"),), (), str(tmp_path))
+    with pytest.raises(DataError, match="expected class names that folders can have"):
+        copy_labelled({"1.png": label}, images, tmp_path / "deep" / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]
