@@ -8,8 +8,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+import millscale as ms
 from millscale.core import plugins
 from millscale.core.errors import DataError
+from millscale.data.formats._scan import scan
 from millscale.data.manifest import Manifest
 from millscale.data.read import FORMATS
 
@@ -50,18 +52,18 @@ def test_priorities_are_distinct() -> None:
 def test_does_not_match_a_folder_without_images(name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("text")
     (tmp_path / "empty").mkdir()
-    assert plugins.load(FORMATS, name).matches(tmp_path) is False
+    assert plugins.load(FORMATS, name).matches(scan(tmp_path)) is False
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_refuses_what_is_no_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a folder"):
-        plugins.load(FORMATS, name).read(tmp_path / "absent")
+        ms.read(tmp_path / "absent", format=name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reads_any_folder_of_images_and_accounts_for_each(name: str, images: Path) -> None:
-    manifest = plugins.load(FORMATS, name).read(images)
+    manifest = ms.read(images, format=name)
     assert isinstance(manifest, Manifest)
     assert list(manifest.ids) == sorted(set(manifest.ids))
     assert all((images / record.id) == record.path for record in manifest.records)
@@ -75,8 +77,7 @@ def test_reads_any_folder_of_images_and_accounts_for_each(name: str, images: Pat
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reads_the_same_twice(name: str, images: Path) -> None:
-    read = plugins.load(FORMATS, name).read
-    first, second = read(images), read(images)
+    first, second = ms.read(images, format=name), ms.read(images, format=name)
     assert first.fingerprint == second.fingerprint
     assert first.problems == second.problems
 

@@ -12,15 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from millscale.core import plugins
 from millscale.core.types import Boxes
 from millscale.data.classes import NEU_CLASSES, neu_class
 from millscale.data.convert import convert
 from millscale.data.manifest import ImageRecord, Manifest
-from millscale.data.read import FORMATS
+from millscale.data.read import read
 
 LAYOUTS = ("voc", "coco", "yolo")
-FORMAT_OF = {"voc": "pascal_voc", "coco": "coco", "yolo": "yolo"}
 EXACT, RELATIVE = 1e-6, 1e-3
 CHARACTERS = st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="/\\")
 
@@ -151,7 +149,7 @@ def test_no_damage_of_annotations_stops_the_reading_or_loses_an_image(
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
     inserted = data.draw(st.one_of(st.binary(max_size=4), st.sampled_from([b"<", b"[", b"nan", b"-1e999", b": *a"])))
     path.write_bytes(content[:start] + inserted + content[stop:])
-    after = plugins.load(FORMATS, FORMAT_OF[layout]).read(folder / "to")
+    after = read(folder / "to", format=layout)
     assert after.ids == before.ids
     assert all(record.boxes is None or np.isfinite(record.boxes.xyxy).all() for record in after.records)
     assert all(problem.message and problem.fix and problem.path for problem in after.problems)

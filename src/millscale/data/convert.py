@@ -40,7 +40,7 @@ def to_pascal_voc(manifest: Manifest, destination: Path) -> Manifest:
     """
     with whole_folder(destination) as folder:
         pascal_voc.write(manifest, folder)
-    return pascal_voc.read(destination)
+    return read(destination, format="pascal_voc")
 
 
 def to_coco(manifest: Manifest, destination: Path) -> Manifest:
@@ -53,7 +53,7 @@ def to_coco(manifest: Manifest, destination: Path) -> Manifest:
     """
     with whole_folder(destination) as folder:
         coco.write(manifest, folder)
-    return coco.read(destination)
+    return read(destination, format="coco")
 
 
 def to_yolo(manifest: Manifest, destination: Path) -> Manifest:
@@ -66,7 +66,7 @@ def to_yolo(manifest: Manifest, destination: Path) -> Manifest:
     """
     with whole_folder(destination) as folder:
         yolo.write(manifest, folder)
-    return yolo.read(destination)
+    return read(destination, format="yolo")
 
 
 CLASS_FOLDERS = "class_folders"

@@ -17,11 +17,11 @@ class Format(Protocol):
     DESCRIPTION: str
     PRIORITY: int
 
-    def matches(self, root: Path) -> bool:
-        """Is ``root`` laid out like this, judging by names alone?"""
+    def matches(self, folder: Scan) -> bool:
+        """Is ``folder`` laid out like this, judging by names alone?"""
 
-    def read(self, root: Path) -> Manifest:
-        """Return the manifest of ``root``."""
+    def read(self, folder: Scan) -> Manifest:
+        """Return the manifest of ``folder``."""
 
 
 def read(path: Path | str, *, format: str | None = None) -> Manifest:  # noqa: A002
@@ -38,16 +38,16 @@ def read(path: Path | str, *, format: str | None = None) -> Manifest:  # noqa: A
         UsageError: no layout is called ``format``.
         DataError: no such folder, no image in it, or no layout fits.
     """
-    root = Path(path)
-    if format is not None:
-        return _format(layout_name(format)).read(root)
-    content = scan(root)
-    if not content.images:
-        raise DataError(_no_image(content))
+    asked = None if format is None else _format(layout_name(format))
+    folder = scan(Path(path))
+    if asked:
+        return asked.read(folder)
+    if not folder.images:
+        raise DataError(_no_image(folder))
     for layout in _by_priority():
-        if layout.matches(root):
-            return layout.read(root)
-    raise DataError(_no_layout(content))
+        if layout.matches(folder):
+            return layout.read(folder)
+    raise DataError(_no_layout(folder))
 
 
 def layout_name(text: str) -> str:

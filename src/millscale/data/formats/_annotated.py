@@ -11,7 +11,7 @@ from millscale.data.formats._assemble import Labelled, not_images, readable_reco
 from millscale.data.formats._box_audit import audited_boxes
 from millscale.data.formats._drawn import Annotation
 from millscale.data.formats._pairing import class_folders_of, split_of
-from millscale.data.formats._scan import Scan, narrowed, scan
+from millscale.data.formats._scan import Scan, narrowed
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.imaging.decode import read_size
 
@@ -73,13 +73,8 @@ def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> M
     return replace(manifest, problems=tuple(problems))
 
 
-def annotated_content(root: Path, needed: frozenset[str] = frozenset()) -> Scan:
-    """The folder's content below its needless top folders, unless files ``needed`` (by ending) lie above them.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    whole = scan(root)
+def annotated_content(whole: Scan, needed: frozenset[str] = frozenset()) -> Scan:
+    """The folder's content below its needless top folders, unless files ``needed`` (by ending) lie above them."""
     inner = narrowed(whole, to_images=False)
     above = len(whole.others) - len(inner.others)
     kept = sum(path.suffix.lower() in needed for path in inner.others)

@@ -25,19 +25,15 @@ _BEGINNING = 2**16
 _OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Is there, with images, a JSON that is called as COCO's are, or lies in a folder of annotations?"""
-    content = _content(root)
+    content = _content(folder)
     return bool(content.images) and bool(_files(content))
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest with boxes; the split is the JSON's, by its folder or its name.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = _content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest with boxes; the split is the JSON's, by its folder or its name."""
+    content = _content(folder)
     taken = _Taken(content)
     files = _files(content)
     for path in files:
@@ -51,7 +47,7 @@ def read(root: Path) -> Manifest:
         splits=taken.splits,
         problems=[*taken.problems, *missing],
     )
-    return annotated_manifest(root, content, found)
+    return annotated_manifest(folder.root, content, found)
 
 
 def write(manifest: Manifest, folder: Path) -> None:
@@ -74,8 +70,8 @@ def write(manifest: Manifest, folder: Path) -> None:
         write_coco(folder / "annotations" / name, listed, manifest.classes)
 
 
-def _content(root: Path) -> Scan:
-    return annotated_content(root, needed=frozenset({".json"}))
+def _content(folder: Scan) -> Scan:
+    return annotated_content(folder, needed=frozenset({".json"}))
 
 
 def _files(content: Scan) -> list[PurePosixPath]:

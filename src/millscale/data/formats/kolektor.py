@@ -4,13 +4,12 @@ An image is "defect" where its mask has a foreground pixel, else "good". Folders
 their images belong together. Other folders are classes. Decodes the masks, as ``masks`` does.
 """
 
-from pathlib import Path
-
 from millscale.data.formats._annotated import AnnotatedImages, annotated_content, annotated_manifest
 from millscale.data.formats._drawn import no_annotation
 from millscale.data.formats._mask_boxes import read_masks
 from millscale.data.formats._mask_files import masks_named, without
 from millscale.data.formats._pairing import class_folders_of
+from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
 
 DESCRIPTION = "masks beside their images: kos01/Part0.jpg + Part0_label.bmp, train/10000.png + 10000_GT.png"
@@ -19,19 +18,15 @@ PRIORITY = 57
 GOOD, DEFECT = "good", "defect"
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Does a mask of its name lie beside most images?"""
-    content = annotated_content(root)
+    content = annotated_content(folder)
     return 3 * len(masks_named(content)) > len(content.images)
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest with masks, boxes, and the parts as groups.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = annotated_content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest with masks, boxes, and the parts as groups."""
+    content = annotated_content(folder)
     masks = masks_named(content)
     pictures = without(content, masks.values())
     folders = {image: class_folders_of(image) for image in pictures.images}
@@ -56,4 +51,4 @@ def read(root: Path) -> Manifest:
         labels=labels,
         groups={image: str(image.parent) for image in pictures.images if in_parts},
     )
-    return annotated_manifest(root, content, found)
+    return annotated_manifest(folder.root, content, found)

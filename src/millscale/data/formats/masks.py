@@ -10,7 +10,7 @@ Unlike other formats this one decodes pixels, of the masks: the boxes are nowher
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from millscale.core.types import Problem
 from millscale.data.classes import is_good, neu_class, original_stem, prefix_of
@@ -28,18 +28,14 @@ PRIORITY = 55
 _ANY = "defect"
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Does an image have a mask of its name in a folder of masks?"""
-    return bool(masks_in_folders(annotated_content(root)))
+    return bool(masks_in_folders(annotated_content(folder)))
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest with masks and boxes.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = annotated_content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest with masks and boxes."""
+    content = annotated_content(folder)
     masks = masks_in_folders(content) or {i: mask for i, (mask, _) in masks_beside(content).items()}
     pictures = without(content, masks.values())
     orphans = {path for path in pictures.images if masks and lies_in(path, MASK_FOLDERS)}
@@ -60,7 +56,7 @@ def read(root: Path) -> Manifest:
             *(no_image(content.root / path, "mask") for path in sorted(orphans)),
         ],
     )
-    return annotated_manifest(root, content, found)
+    return annotated_manifest(folder.root, content, found)
 
 
 def _class_names(images: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:

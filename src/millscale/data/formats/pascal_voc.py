@@ -32,21 +32,17 @@ PRIORITY = 50
 _SPLITS = ("train", "val", "test")
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Is there an XML in a folder of annotations and an image in a folder of images, or an XML beside its image?"""
-    content = annotated_content(root)
+    content = annotated_content(folder)
     files = _annotations(content)
     beside = any(not lies_in(path, XML_FOLDERS) for path in files)
     return bool(files) and (beside or any(lies_in(image, IMAGE_FOLDERS) for image in content.images))
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest with boxes.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = annotated_content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest with boxes."""
+    content = annotated_content(folder)
     files = _annotations(content)
     pairs = pair(content.images, files)
     paired = set(pairs.values())
@@ -63,7 +59,7 @@ def read(root: Path) -> Manifest:
         splits=sets.splits,
         problems=[*damaged, *unpaired, *orphans, *sets.problems, *(p for one in read_files for p in one.problems)],
     )
-    return annotated_manifest(root, content, found)
+    return annotated_manifest(folder.root, content, found)
 
 
 def write(manifest: Manifest, folder: Path) -> None:

@@ -39,19 +39,15 @@ _EXPECTED = "run-length CSV: " + " or ".join(",".join(columns) for columns in (_
 _RUNS = "pairs of a start, counted from 1, and a length, all inside the image"
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Is there, with images, a CSV whose first line is Severstal's, and which is no submission to fill in?"""
-    content = _content(root)
+    content = _content(folder)
     return bool(content.images) and bool(_files(content))
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest with boxes.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = _content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest with boxes."""
+    content = _content(folder)
     files = _files(content)
     rows, problems = _all_rows(content, files)
     images = _by_name(content)
@@ -73,7 +69,7 @@ def read(root: Path) -> Manifest:
             *(no_annotation(content.root / image, "row") for image in content.images if image not in annotations),
         ],
     )
-    return annotated_manifest(root, content, found)
+    return annotated_manifest(folder.root, content, found)
 
 
 def decode_runs(text: str, size: tuple[int, int], place: str = "runs") -> NDArray[np.bool_]:
@@ -116,8 +112,8 @@ class _Row:
     place: str
 
 
-def _content(root: Path) -> Scan:
-    return annotated_content(root, needed=frozenset({".csv"}))
+def _content(folder: Scan) -> Scan:
+    return annotated_content(folder, needed=frozenset({".csv"}))
 
 
 def _files(content: Scan) -> list[PurePosixPath]:

@@ -1,31 +1,25 @@
 """``train|valid|test/<class>/*.bmp``: class folders below a named split, as Kaggle ships NEU-CLS."""
 
-from pathlib import Path
-
 from millscale.data.formats._assemble import assemble, by_folder, class_folders
-from millscale.data.formats._scan import Scan, narrowed, placed, scan
+from millscale.data.formats._scan import Scan, narrowed, placed
 from millscale.data.manifest import Manifest
 
 DESCRIPTION = "class folders below a named split: {train,val|valid|validation,test}/<class>/*.bmp"
 PRIORITY = 30
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Do most images lie in class folders below a split folder?"""
-    places = [placed(image) for image in _content(root).images]
+    places = [placed(image) for image in _content(folder).images]
     return 2 * sum(split is not None and bool(folders) for split, folders in places) > len(places)
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest; each record keeps its split as "train", "val" or "test".
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = _content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest; each record keeps its split as "train", "val" or "test"."""
+    content = _content(folder)
     images = [image for image in by_folder(content) if image.split]
     classes = {image.label for image in images if image.label} | set(_classes_below_splits(content))
-    return assemble(root, content, images, sorted(classes))
+    return assemble(folder.root, content, images, sorted(classes))
 
 
 def _classes_below_splits(content: Scan) -> list[str]:
@@ -34,5 +28,5 @@ def _classes_below_splits(content: Scan) -> list[str]:
     return class_folders(Scan(content.root, images, splits, content.others, ()))
 
 
-def _content(root: Path) -> Scan:
-    return narrowed(scan(root), to_images=False)
+def _content(folder: Scan) -> Scan:
+    return narrowed(folder, to_images=False)

@@ -37,21 +37,17 @@ _NO_LABELS = frozenset({"classes.txt", "labels.txt", "notes.txt"})
 _EXPECTED_YAML = "YAML with 'names', a list or numbers with names"
 
 
-def matches(root: Path) -> bool:
+def matches(folder: Scan) -> bool:
     """Is there an image's text file in a folder of labels, or beside it where the class names are given too?"""
-    content = _content(root)
+    content = _content(folder)
     names = bool(_yaml_files(content)) or CLASSES_FILE in content.others
     files = [path for path in _label_files(content) if names or lies_in(path, LABEL_FOLDERS)]
     return bool(pair(content.images, files))
 
 
-def read(root: Path) -> Manifest:
-    """The folder's manifest with boxes; without class names anywhere the classes are called by their numbers.
-
-    Raises:
-        DataError: ``root`` is not a folder.
-    """
-    content = _content(root)
+def read(folder: Scan) -> Manifest:
+    """The folder's manifest with boxes; without class names anywhere the classes are called by their numbers."""
+    content = _content(folder)
     files = _label_files(content)
     pairs = pair(content.images, files)
     paired = set(pairs.values())
@@ -67,7 +63,7 @@ def read(root: Path) -> Manifest:
         classes=tuple((names.by_number or {}).values()),
         problems=[*names.problems, *damaged, *unpaired, *orphans, *(p for one in labels for p in one.problems)],
     )
-    return annotated_manifest(root, content, found)
+    return annotated_manifest(folder.root, content, found)
 
 
 def write(manifest: Manifest, folder: Path) -> None:
@@ -105,8 +101,8 @@ class _Names:
     problems: tuple[Problem, ...] = ()
 
 
-def _content(root: Path) -> Scan:
-    return annotated_content(root, needed=frozenset({".yaml", ".yml", ".txt"}))
+def _content(folder: Scan) -> Scan:
+    return annotated_content(folder, needed=frozenset({".yaml", ".yml", ".txt"}))
 
 
 def _yaml_files(content: Scan) -> list[PurePosixPath]:
