@@ -11,9 +11,9 @@ import pytest
 import millscale as ms
 from millscale.core import plugins
 from millscale.core.errors import DataError
-from millscale.data.formats._scan import scan
 from millscale.data.manifest import Manifest
 from millscale.data.read import FORMATS
+from millscale.data.scan import scan
 
 NAMES = plugins.names(FORMATS)
 

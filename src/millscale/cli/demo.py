@@ -29,10 +29,15 @@ def demo(
         run = train(images, task="classify", backbone=backbone, name=name, out=out / name, progress=watch)
         tell_all(run.audit.problems)
         _tell_leak(run)
-        say(f"3. Group-clean {summary_lines(run.metrics)[0].lower()}")
+        if run.metrics:
+            say(f"3. Group-clean {summary_lines(run.metrics)[0].lower()}")
+        else:
+            say("3. Not measured, for no class has labels in two independent groups")
         say("4. The bundle's verdict on one image of each class")
         _inspect_some(run)
-        say(f"Open {run.folder / 'report.html'}; the predictions are drawn in {run.folder / 'report-predictions.png'}")
+        if run.metrics:
+            drawn = run.folder / "report-predictions.png"
+            say(f"Open {run.folder / 'report.html'}; the predictions are drawn in {drawn}")
         say(f"Next: millscale inspect {run.bundle_path} YOUR_IMAGES")
 
 
@@ -45,7 +50,7 @@ def _synthetic(folder: Path, per_class: int, watch: Watch) -> Path:
 
 def _tell_leak(run: Any) -> None:
     involved = {name for overlap in run.audit.overlaps for name in (overlap.a, overlap.b)}
-    groups = run.metrics.groups
+    groups = len(set(run.audit.groups.values()))
     say(f"   {len(involved)} of {run.audit.images} images share pixels with another: {groups} independent groups")
 
 

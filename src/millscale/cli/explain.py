@@ -57,11 +57,11 @@ def explain(
         bundle = paths.pop(0) if paths[0].endswith(_BUNDLE) else None
         if not paths:
             raise UsageError("Expected images to explain, found only a bundle. Add images, folders or globs.")
-        config = _config(masks, cells, fill, seed)
+        images, config = image_paths(paths, apart=[out]), _config(masks, cells, fill, seed)
         explainer = _Explainer(_inspectors(bundle, _task(task, box), backend), box, config)
         out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work, not after it
         names, failed = Counter[str](), 0
-        for path in image_paths(paths):
+        for path in images:
             try:
                 image, found = explainer.explain(path)
             except DataError as error:

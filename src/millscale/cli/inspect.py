@@ -4,7 +4,7 @@ import csv
 import shutil
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from filecmp import cmp
 from glob import glob, has_magic
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from millscale.cli.output import emit, failing_clearly, say
+from millscale.cli.output import emit, failing_clearly, say, tell_all
 
 if TYPE_CHECKING:
     from millscale.core.types import Boxes, Novelty
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _BUNDLE = ".millscale"
 _UNREADABLE = "unreadable"
+_DRAWN = ".boxes.png"
+_DRAWINGS = (_DRAWN, ".explained.png")
+"""Endings of drawings, which keep them apart from the images, should a folder hold both."""
 
 
 def inspect(
@@ -67,7 +70,8 @@ def inspect(
         album = _Album(draw, inspector) if draw else None
         rejects = _Rejects(collect, inspector) if collect else None
         counts = dict.fromkeys(("pass", "reject", "review", _UNREADABLE), 0)
-        for found in inspector.inspect_files(image_paths(paths), costs=_costs(inspector, cost)):
+        images = image_paths(paths, apart=[folder for folder in (draw, collect) if folder])
+        for found in inspector.inspect_files(images, costs=_costs(inspector, cost)):
             line = _line(found, inspector)
             counts[line.get("verdict", _UNREADABLE)] += 1
             _tell(line, inspector, as_json=as_json)
@@ -168,8 +172,7 @@ class _Album:
         boxes = self._inspector.counting(found.prediction) if found.prediction else None
         if boxes is None:
             return
-        # The ending keeps the drawing apart from the image itself, should the folder be the images' own.
-        name = f"{unused_name(found.path.stem, self._names)}.boxes.png"
+        name = f"{unused_name(found.path.stem, self._names)}{_DRAWN}"
         draw_boxes(read_image(found.path), boxes, self._inspector.card.classes).save(self._folder / name)
         self.count += 1
 
@@ -191,14 +194,13 @@ class _Rejects:
             )
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._classes = folder, inspector.card.classes
-        self._names = Counter(path.stem for path in folder.iterdir())
+        self._names = Counter[str]()
         self._list = folder / "unknown.csv"
-        self._copies: dict[str, list[str]] = defaultdict(list)
+        self._by_size: dict[int, list[Path]] = defaultdict(list)
         self.count = 0
-        if self._list.is_file():
-            with self._list.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    self._copies[row["source"]].append(row["image"])
+        for path in filter(Path.is_file, folder.iterdir()):
+            self._names[path.stem] += 1
+            self._by_size[path.stat().st_size].append(path)
 
     def add(self, found: "Inspection") -> None:
         """Copy an image that is unknown, and add it to the list, unless it is there already; others are left alone."""
@@ -207,14 +209,13 @@ class _Rejects:
         novelty = found.prediction.novelty if found.prediction else None
         if novelty is None or found.verdict is None or found.verdict.label != UNKNOWN:
             return
-        copies = [self._folder / name for name in self._copies[str(found.path)]]
-        if any(copy.is_file() and cmp(copy, found.path, shallow=False) for copy in copies):
+        alike = self._by_size[found.path.stat().st_size]
+        if any(cmp(copy, found.path, shallow=False) for copy in alike):
             return
         name = f"{unused_name(found.path.stem, self._names)}{found.path.suffix}"
-        self._copies[str(found.path)].append(name)
-        shutil.copyfile(found.path, self._folder / name)
+        alike.append(Path(shutil.copyfile(found.path, self._folder / name)))
         new = not self._list.exists()
-        with self._list.open("a", newline="", encoding="utf-8") as file:
+        with self._list.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
             rows = csv.writer(file)
             rows.writerows([["image", "nearest", "ratio", "source"]] * new)
             rows.writerow([name, self._classes[novelty.nearest], f"{novelty.ratio:.4f}", found.path])
@@ -241,30 +242,50 @@ def _costs(inspector: Any, values: list[str] | None) -> Any:
     return inspector.card.costs.model_copy(update={key: getattr(given, key) for key in pairs(values, "")})
 
 
-def image_paths(paths: list[str]) -> Iterator[Path]:
-    """Files as named, a folder's images in order, globs expanded.
+def image_paths(paths: Sequence[str], apart: Sequence[Path] = ()) -> list[Path]:
+    """Files as named, a folder's images in order, globs expanded, all before the first is looked at.
+
+    Args:
+        paths: files, folders and globs.
+        apart: folders whose images are left out where they lie below a folder that is listed, as drawings.
 
     Raises:
         DataError: a path that names nothing, or a folder without an image.
     """
     from millscale.core.errors import DataError
-    from millscale.imaging.decode import SUFFIXES
 
+    found: list[Path] = []
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not found:
-                raise DataError(f"{text}: expected a folder with images, found none in it. Check the path.")
-            yield from found
+            found += _listed(path, apart)
         elif path.exists():
-            yield path
+            found.append(path)
         elif matches := _matches(text):
-            yield from image_paths(matches)
+            found += image_paths(matches, apart)
         else:
             raise DataError(f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path.")
+    return found
+
+
+def _listed(folder: Path, apart: Sequence[Path]) -> list[Path]:
+    from millscale.core.errors import DataError
+    from millscale.data.scan import scan
+
+    content = scan(folder)
+    tell_all(content.problems)
+    below = {one.resolve() for one in apart if folder.resolve() in one.resolve().parents}
+    paths = [folder / image for image in content.images]
+    images = [path for path in paths if not path.name.endswith(_DRAWINGS)]
+    kept = [path for path in images if below.isdisjoint(path.resolve().parents)]
+    if not kept:
+        raise DataError(f"{folder}: expected a folder with images, found none in it. Check the path.")
+    if len(kept) < len(paths):
+        say(f"{folder}: {len(paths) - len(kept)} drawings and collected images are left out.")
+    return kept
 
 
 def _matches(pattern: str) -> list[str]:
-    """Paths that fit a glob, absolute or not; none where the text is no glob."""
-    return sorted(glob(pattern, recursive=True)) if has_magic(pattern) else []  # noqa: PTH207
+    """Paths that fit a glob, absolute or not; none where the text is no glob. Where ``**`` is in it, files only."""
+    found = sorted(glob(pattern, recursive=True)) if has_magic(pattern) else []  # noqa: PTH207
+    return [path for path in found if Path(path).is_file()] if "**" in pattern else found

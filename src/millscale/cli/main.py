@@ -1,5 +1,8 @@
 """The ``millscale`` command: verb first. One file per verb; heavy imports stand inside the verbs."""
 
+import sys
+from io import TextIOWrapper
+
 import typer
 
 from millscale.cli import cluster, data, demo, doctor, ensemble, evaluate, explain, export, inspect, label, train
@@ -40,4 +43,6 @@ def _version(
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a name that the console cannot show must not end the work
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     app()

@@ -1,6 +1,7 @@
 """Where words go: documents to standard output, everything a person watches to standard error."""
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -74,6 +75,9 @@ def failing_clearly(*, resumes: bool = False) -> Iterator[None]:
             "Run `millscale doctor` to see which extra brings it."
         )
         sys.exit(2)
+    except BrokenPipeError:  # who reads has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say(

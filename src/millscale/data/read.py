@@ -5,8 +5,8 @@ from typing import Protocol, cast
 
 from millscale.core import plugins
 from millscale.core.errors import DataError
-from millscale.data.formats._scan import Scan, scan
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan, scan
 
 FORMATS = "millscale.data.formats"
 

@@ -16,6 +16,9 @@ Policy = Literal["native", "resize", "fit", "area", "letterbox"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LETTERBOX_GREY = 114
+_MOST_NATIVE = 2**20
+"""Pixels of the largest image whose size "native" keeps. Memory and time grow with them, and a model that keeps sizes
+learned from images of a few hundred pixels a side."""
 _STEP, _LEAST = 8, 32
 """Of sides under the policy "area", in pixels: what they are multiples of, and the shortest."""
 
@@ -56,9 +59,10 @@ class Preprocess:
     """From a decoded image to the pixels that the network takes.
 
     Attributes:
-        policy: "native" keeps the size; "resize" makes it ``size``, each axis by itself; "fit" keeps the
-            proportions and stays within ``size``; "area" keeps them, but for rounding, and gives the image as many
-            pixels as ``size`` has; "letterbox" fits, centres the image in ``size`` and fills the rest with grey 114.
+        policy: "native" keeps the size, but brings images of more than 2**20 pixels to so many; "resize" makes it
+            ``size``, each axis by itself; "fit" keeps the proportions and stays within ``size``; "area" keeps them, but
+            for rounding, and gives the image as many pixels as ``size`` has; "letterbox" fits, centres the image in
+            ``size`` and fills the rest with grey 114.
         size: (height, width) in pixels, both at least 1; None with "native".
         mean: of each RGB channel in [0, 1]; the network's graph normalises with it, ``apply`` does not.
         std: deviation of each channel in [0, 1], > 0; as ``mean``.
@@ -91,15 +95,23 @@ class Preprocess:
             ``(h, w, 3)`` RGB uint8, contiguous, and where the image lies in it. Resizing is bilinear and
             antialiased; an image that has its size already is passed on bit for bit.
         """
-        if self.size is None:
+        _require_pixels(image)
+        if self.size is None and image.shape[0] * image.shape[1] <= _MOST_NATIVE:
             return as_rgb(image), Geometry()
         plane = as_plane(image)
-        if self.policy == "letterbox":
+        if self.policy == "letterbox" and self.size is not None:
             scaled, geometry = _letterbox(plane, self.size)
         else:
-            inner = {"fit": _inner_size, "area": _equal_area}.get(self.policy)
-            scaled, geometry = _resize(plane, inner(plane, self.size) if inner else self.size)
+            scaled, geometry = _resize(plane, self._wanted(plane))
         return as_rgb(scaled), geometry
+
+    def _wanted(self, image: Image) -> tuple[int, int]:
+        """The (height, width) that an image is brought to where nothing is filled up."""
+        if self.size is None:
+            scale = (_MOST_NATIVE / (image.shape[0] * image.shape[1])) ** 0.5
+            return max(1, int(image.shape[0] * scale)), max(1, int(image.shape[1] * scale))
+        inner = {"fit": _inner_size, "area": _equal_area}.get(self.policy)
+        return inner(image, self.size) if inner else self.size
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

@@ -1,5 +1,6 @@
 """The audit of a data set, remembered by its content."""
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, replace
@@ -17,15 +18,24 @@ from millscale.learn.recipe import Progress
 
 def audited(manifest: Manifest, progress: Progress) -> Audit:
     """``check(manifest)``, read from disk where the same images and labels were audited before."""
-    path = cache_dir("audits") / f"{manifest.fingerprint[:32]}-{VERSION}.json"
+    path = cache_dir("audits") / f"{_key(manifest)}-{VERSION}.json"
     if path.is_file():
-        return _of_today(manifest, _load(path))
+        try:
+            return _of_today(manifest, _load(path))
+        except (ValueError, KeyError, TypeError):
+            pass  # a damaged file: it is written anew
     audit = check(manifest, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")  # of its own: another process may audit the same images
     partial.write_text(json.dumps(asdict(audit)), encoding="utf-8")
     partial.replace(path)
     return audit
+
+
+def _key(manifest: Manifest) -> str:
+    """Of all that the audit depends on: the images, their labels and boxes, and the groups that they come with."""
+    groups = "\0".join(str(record.group) for record in manifest.records)
+    return hashlib.sha256(f"{manifest.fingerprint}\0{groups}".encode()).hexdigest()[:32]
 
 
 def _of_today(manifest: Manifest, audit: Audit) -> Audit:

@@ -103,8 +103,8 @@ class Inspector:
                 classes = [card.classes.index(name) for name in card.told_by(part)]
                 self._locators[part.file] = locator_of(seeing, network, classes)
         self._guard = read_guard(bundle.members, card.openset, len(card.classes)) if card.openset else None
-        # What is seen in windows alone may be of any size.
-        any_size = all(part.tile is not None for part in parts)
+        # What detectors see in windows alone may be of any size. A scorer has a false-alarm rate, each window a chance.
+        any_size = all(part.tile is not None and part.task == "detect" for part in parts)
         self._limits = {
             name: limits
             for name, limits in (card.quality or {}).items()

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -161,7 +162,7 @@ def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_
     checks = 40 + 160 * ((np.add.outer(np.arange(96) // 12, np.arange(96) // 12)) % 2)
     PIL.Image.fromarray(checks.astype(np.uint8)).save(pictures / "checks.png")
     (pictures / "more").mkdir()
-    shutil.copyfile(pictures / "checks.png", pictures / "more" / "checks.png")
+    PIL.Image.fromarray(checks.T.astype(np.uint8)[:, 1:]).save(pictures / "more" / "checks.png")
     shown = [pictures / name for name in ("a", "checks.png", "more/checks.png")]
     done = millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new", "--json")
     assert done.code == 0, done.err
@@ -169,18 +170,21 @@ def test_unknown_images_are_copied_and_listed(millscale, trained, pictures, tmp_
     assert [line["image"] for line in unknown] == [str(path) for path in shown[1:]]
     with (tmp_path / "new" / "unknown.csv").open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
-    assert [(row["image"], row["source"]) for row in listed] == [
-        (name, line["image"]) for name, line in zip(("checks.png", "checks-2.png"), unknown, strict=True)
-    ]
+    names = [(row["image"], row["source"]) for row in listed]
+    assert names == [("checks.png", unknown[0]["image"]), ("checks-2.png", unknown[1]["image"])]
     for row, line in zip(listed, unknown, strict=True):
         assert row["nearest"] == line["nearest"]
         assert float(row["ratio"]) == line["novelty"] > 1
-        assert (tmp_path / "new" / row["image"]).read_bytes() == (pictures / "checks.png").read_bytes()
+        assert (tmp_path / "new" / row["image"]).read_bytes() == Path(line["image"]).read_bytes()
     known = [line for line in lines(done.out) if line["label"] != "unknown"]
     assert len(known) == 3
     assert all(line["novelty"] <= 1 for line in known)
     done = millscale("inspect", trained.bundle, *shown, "--collect", tmp_path / "new")
     assert len(list((tmp_path / "new").iterdir())) == 3  # the same images again are not copied again
+    (tmp_path / "new" / "unknown.csv").write_bytes("image;Größe\n".encode("latin-1"))  # saved by a spreadsheet
+    (pictures / "copy.png").write_bytes((pictures / "checks.png").read_bytes())
+    done = millscale("inspect", trained.bundle, pictures / "copy.png", "--collect", tmp_path / "new")
+    assert done.code == 0, done.err  # and neither is a copy of one
     assert f"Unknown and new in {tmp_path / 'new'}: 0" in done.err
     PIL.Image.fromarray(255 - checks.astype(np.uint8)).save(pictures / "checks.png")
     done = millscale("inspect", trained.bundle, pictures / "checks.png", "--collect", tmp_path / "new")
@@ -194,3 +198,43 @@ def test_a_bundle_without_a_guard_collects_nothing(millscale, grid, pictures, tm
     assert done.code == 2
     assert "expected a bundle that knows what is unknown to it, found 'grid', which has no guard" in done.err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_is_listed_as_a_data_set_is(millscale, trained, pictures):
+    (pictures / "a" / "._1.bmp").write_bytes(b"what macOS leaves beside an image")
+    (pictures / "elsewhere").mkdir()
+    shutil.copyfile(pictures / "b.png", pictures / "elsewhere" / "c.png")
+    (pictures / "a" / "lot").symlink_to(pictures / "elsewhere")
+    (pictures / "a" / "gone.png").symlink_to(pictures / "nothing.png")
+    done = millscale("inspect", trained.bundle, pictures / "a", "--json")
+    names = [Path(line["image"]).name for line in lines(done.out)]
+    assert names == ["1.bmp", "2.BMP", "band 3 süd.bmp", "gone.png", "c.png"]
+    assert done.code == 3  # of the image that is gone
+    assert [line["image"] for line in lines(done.out) if "error" in line] == [str(pictures / "a" / "gone.png")]
+
+
+def test_what_an_earlier_call_left_in_the_folder_is_not_inspected(millscale, trained, pictures):
+    checks = 40 + 160 * ((np.add.outer(np.arange(96) // 12, np.arange(96) // 12)) % 2)
+    PIL.Image.fromarray(checks.astype(np.uint8)).save(pictures / "b.png")
+    for _ in range(2):
+        done = millscale("inspect", trained.bundle, pictures, "--collect", pictures / "new", "--json")
+        assert len(lines(done.out)) == 4
+    (pictures / "b.boxes.png").write_bytes((pictures / "b.png").read_bytes())
+    assert (
+        len(lines(millscale("inspect", trained.bundle, pictures / "a", pictures / "*.png", "--json").out)) == 5
+    )  # as asked for
+    done = millscale("inspect", trained.bundle, pictures, "--collect", pictures / "new", "--json")
+    assert len(lines(done.out)) == 4
+    assert f"{pictures}: 2 drawings and collected images are left out." in done.err
+
+
+def test_a_path_that_names_nothing_is_told_before_the_work(millscale, trained, pictures):
+    done = millscale("inspect", trained.bundle, pictures / "b.png", pictures / "none.png", "--json")
+    assert (done.code, done.out) == (3, "")
+    assert "none.png: expected a file, a folder or a glob that matches, found nothing" in done.err
+
+
+def test_a_glob_that_descends_names_each_image_once(millscale, trained, pictures):
+    shutil.move(pictures / "a" / "notes.txt", pictures / "notes")
+    done = millscale("inspect", trained.bundle, f"{pictures}/a/**", "--json")
+    assert len(lines(done.out)) == 3

@@ -1,8 +1,10 @@
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
 
+from millscale.core.errors import DataError
 from millscale.features.cache import FeatureCache
 
 SHAPE = (2, 3)
@@ -14,9 +16,7 @@ def row(value: float) -> np.ndarray:
 
 @pytest.fixture
 def cache(tmp_path):
-    cache = FeatureCache(tmp_path / "deep" / "f.sqlite", SHAPE)
-    yield cache
-    cache.close()
+    return FeatureCache(tmp_path / "deep" / "f.sqlite", SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,8 @@ def test_an_interrupted_transaction_keeps_what_came_before_it(cache):
 def test_rows_survive_the_process_that_wrote_them(tmp_path):
     first = FeatureCache(tmp_path / "f.sqlite", SHAPE)
     first.store([("a", row(7))])
-    first.close()
     again = FeatureCache(tmp_path / "f.sqlite", SHAPE)
     assert next(again.read(["a"]))[0].tolist() == row(7).tolist()
-    again.close()
 
 
 def test_two_runs_share_one_file(tmp_path, cache):
@@ -78,11 +76,13 @@ def test_two_runs_share_one_file(tmp_path, cache):
     cache.store([("a", row(1))])
     other.store([("a", row(1)), ("b", row(2))])
     assert cache.missing(["a", "b", "c"]) == [2]
-    other.close()
 
 
-def test_a_closed_cache_is_closed(tmp_path):
-    cache = FeatureCache(tmp_path / "f.sqlite", SHAPE)
-    cache.close()
-    with pytest.raises(sqlite3.ProgrammingError):
-        cache.missing(["a"])
+def test_a_damaged_file_is_told_with_what_to_do(tmp_path):
+    path = tmp_path / "f.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE rows (hash TEXT PRIMARY KEY, data BLOB)")
+        connection.executemany("INSERT INTO rows VALUES (?, ?)", [(f"{n:064}", row(n).tobytes()) for n in range(500)])
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(DataError, match=f"{path}: expected this program's own cache .* Delete the file"):
+        FeatureCache(path, SHAPE).missing(["a"])

@@ -41,6 +41,23 @@ def test_an_audit_is_remembered_whole_and_only_for_the_same_images(steel, tmp_pa
     assert told
 
 
+def test_an_audit_is_remembered_with_the_groups_that_the_images_came_with(steel, tmp_path, monkeypatch):
+    monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path))
+    coils = steel.with_groups({name: f"coil {i % 4}" for i, name in enumerate(steel.ids)})
+    for images in (steel, coils, steel):
+        assert audited(images, silent).groups == ms.check(images).groups
+    assert len(set(audited(coils, silent).groups.values())) <= 4
+
+
+def test_a_damaged_audit_is_made_again(steel, tmp_path, monkeypatch):
+    monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path))
+    whole = audited(steel, silent).to_json()
+    (stored,) = (tmp_path / "audits").iterdir()
+    for damage in (stored.read_bytes()[:50], b"[]", b"{}"):
+        stored.write_bytes(damage)
+        assert audited(steel, silent).to_json() == whole
+
+
 def test_a_remembered_audit_tells_of_the_folder_as_it_is_now(steel, tmp_path, monkeypatch):
     monkeypatch.setenv("MILLSCALE_CACHE", str(tmp_path / "cache"))
     shutil.copytree(steel.source, tmp_path / "images")

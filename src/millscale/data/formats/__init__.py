@@ -2,6 +2,6 @@
 
 A format module offers ``DESCRIPTION: str``, ``PRIORITY: int`` (the higher is asked first),
 ``matches(folder) -> bool`` (looks at names, opens no image) and ``read(folder) -> Manifest`` (opens headers,
-decodes no pixel but a mask's), both of what `_scan.scan` lists. One that can also be written offers
+decodes no pixel but a mask's), both of what `data.scan` lists. One that can also be written offers
 ``write(manifest, folder)``.
 """

@@ -11,8 +11,8 @@ from millscale.data.formats._assemble import Labelled, not_images, readable_reco
 from millscale.data.formats._box_audit import audited_boxes
 from millscale.data.formats._drawn import Annotation
 from millscale.data.formats._pairing import class_folders_of, split_of
-from millscale.data.formats._scan import Scan, narrowed
 from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.scan import Scan, narrowed
 from millscale.imaging.decode import read_size
 
 

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from millscale.core.errors import DataError
 from millscale.core.types import Problem
 from millscale.data.classes import canonical_names
-from millscale.data.formats._scan import Scan, placed
 from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.scan import Scan, placed
 from millscale.imaging.decode import read_header
 
 

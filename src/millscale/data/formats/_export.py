@@ -9,8 +9,8 @@ from unicodedata import category
 from millscale.core.errors import DataError
 from millscale.core.types import Problem
 from millscale.data.formats._drawn import AnnotationError, DrawnBox, read_text, unreadable
-from millscale.data.formats._scan import Scan
 from millscale.data.manifest import ImageRecord, Manifest
+from millscale.data.scan import Scan
 from millscale.data.sound import require_boxes
 from millscale.imaging.decode import read_size
 

@@ -7,8 +7,8 @@ from millscale.core.errors import DataError
 from millscale.core.types import Problem
 from millscale.data.formats._drawn import Annotation, AnnotationError, Corners, DrawnBox, unreadable
 from millscale.data.formats._mask_files import read_mask
-from millscale.data.formats._scan import Scan
 from millscale.data.masks import parts_of_mask
+from millscale.data.scan import Scan
 from millscale.imaging.decode import read_size
 
 MIN_AREA = 4

@@ -14,9 +14,9 @@ from millscale.core.types import Problem
 from millscale.data.classes import is_good
 from millscale.data.formats._drawn import AnnotationError
 from millscale.data.formats._pairing import MASK_FOLDERS, lies_in, pair
-from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
 from millscale.data.masks import foreground
+from millscale.data.scan import Scan
 from millscale.imaging.decode import read_image, read_size
 
 _LOSSLESS = (".png", ".bmp", ".tif", ".tiff")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from millscale.data.formats._scan import IMAGE_FOLDERS, split_name
+from millscale.data.scan import IMAGE_FOLDERS, split_name
 
 XML_FOLDERS = frozenset({"annotations", "annotation", "xml", "xmls"})
 LABEL_FOLDERS = frozenset({"labels", "label"})

@@ -2,8 +2,8 @@
 
 from millscale.data.formats._assemble import assemble, by_folder, class_folders
 from millscale.data.formats._mask_files import masks_beside, with_masks, without
-from millscale.data.formats._scan import Scan, narrowed, placed
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan, narrowed, placed
 
 DESCRIPTION = "one folder a class: <class>/*.bmp"
 PRIORITY = 20

@@ -15,8 +15,8 @@ from millscale.data.formats._coco import CocoFile, read_coco, write_coco
 from millscale.data.formats._drawn import Annotation, AnnotationError, no_annotation, unreadable
 from millscale.data.formats._export import Export, exports
 from millscale.data.formats._pairing import XML_FOLDERS, folders_agree, lies_in, split_of
-from millscale.data.formats._scan import Scan, split_name
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan, split_name
 
 DESCRIPTION = "COCO JSON: annotations/instances_{train,val}.json + {train,val}/*.jpg, or train/_annotations.coco.json"
 PRIORITY = 70

@@ -2,8 +2,8 @@
 
 from millscale.data.classes import neu_class, prefix_of
 from millscale.data.formats._assemble import Labelled, assemble
-from millscale.data.formats._scan import Scan, narrowed, placed
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan, narrowed, placed
 
 DESCRIPTION = "all images together, the NEU class in front of the number: Cr_1.bmp, rolled-in_scale_7.jpg"
 PRIORITY = 40

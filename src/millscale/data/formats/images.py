@@ -1,8 +1,8 @@
 """``*.bmp``: images without labels."""
 
 from millscale.data.formats._assemble import Labelled, assemble
-from millscale.data.formats._scan import Scan, narrowed, placed
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan, narrowed, placed
 
 DESCRIPTION = "images without labels: *.bmp"
 PRIORITY = 0

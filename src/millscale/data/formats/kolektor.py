@@ -9,8 +9,8 @@ from millscale.data.formats._drawn import no_annotation
 from millscale.data.formats._mask_boxes import read_masks
 from millscale.data.formats._mask_files import masks_named, without
 from millscale.data.formats._pairing import class_folders_of
-from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan
 
 DESCRIPTION = "masks beside their images: kos01/Part0.jpg + Part0_label.bmp, train/10000.png + 10000_GT.png"
 PRIORITY = 57

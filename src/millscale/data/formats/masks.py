@@ -19,8 +19,8 @@ from millscale.data.formats._drawn import Annotation, no_annotation, no_image
 from millscale.data.formats._mask_boxes import read_masks
 from millscale.data.formats._mask_files import contradiction, masks_beside, masks_in_folders, without
 from millscale.data.formats._pairing import MASK_FOLDERS, class_folders_of, lies_in
-from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan
 
 DESCRIPTION = "images/*.jpg + masks/*.png of equal names, or ground_truth/<defect>/*_mask.png"
 PRIORITY = 55

@@ -22,9 +22,9 @@ from millscale.data.formats._drawn import (
 )
 from millscale.data.formats._export import CLASSES_FILE, exports, read_class_names, write_class_names
 from millscale.data.formats._pairing import XML_FOLDERS, lies_in, pair
-from millscale.data.formats._scan import IMAGE_FOLDERS, Scan
 from millscale.data.formats._voc import VocFile, read_voc, write_voc
 from millscale.data.manifest import Manifest
+from millscale.data.scan import IMAGE_FOLDERS, Scan
 
 DESCRIPTION = "images/*.jpg beside annotations/*.xml (Pascal VOC, NEU-DET), also below {train,validation}"
 PRIORITY = 50

@@ -25,9 +25,9 @@ from millscale.data.formats._drawn import (
     read_text,
     unreadable,
 )
-from millscale.data.formats._scan import Scan
 from millscale.data.manifest import Manifest
 from millscale.data.masks import boxes_of_mask
+from millscale.data.scan import Scan
 from millscale.imaging.decode import read_size
 
 DESCRIPTION = "run-length CSV (Severstal): train.csv with ImageId,ClassId,EncodedPixels beside folders of images"

@@ -1,8 +1,8 @@
 """``train|valid|test/<class>/*.bmp``: class folders below a named split, as Kaggle ships NEU-CLS."""
 
 from millscale.data.formats._assemble import assemble, by_folder, class_folders
-from millscale.data.formats._scan import Scan, narrowed, placed
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan, narrowed, placed
 
 DESCRIPTION = "class folders below a named split: {train,val|valid|validation,test}/<class>/*.bmp"
 PRIORITY = 30

@@ -24,9 +24,9 @@ from millscale.data.formats._drawn import (
 )
 from millscale.data.formats._export import CLASSES_FILE, Export, exports, read_class_names
 from millscale.data.formats._pairing import LABEL_FOLDERS, lies_in, pair
-from millscale.data.formats._scan import Scan
 from millscale.data.formats._yolo import read_labels, write_labels
 from millscale.data.manifest import Manifest
+from millscale.data.scan import Scan
 from millscale.imaging.decode import read_size
 
 DESCRIPTION = "YOLO text: {train,val,test}/{images,labels} or {images,labels}/{train,val,test}, with data.yaml"
