@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from millscale.cli.inspect import image_paths, unused_name
-from millscale.cli.output import Watch, emit, failing_clearly, say
+from millscale.cli.output import Watch, emit, failing_clearly, say, shown
 
 if TYPE_CHECKING:
     from millscale.core.types import Image
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from millscale.explain.explanation import Explanation
     from millscale.explain.save import Saved
     from millscale.runtime.card import Task
+    from millscale.runtime.decide import Verdict
     from millscale.runtime.inspector import Inspector
 
 _BUNDLE = ".millscale"
@@ -63,12 +64,12 @@ def explain(
         names, failed = Counter[str](), 0
         for path in images:
             try:
-                image, found = explainer.explain(path)
+                image, found, verdict = explainer.explain(path)
             except DataError as error:
                 failed += 1
                 _tell_error(path, error, as_json=as_json)
                 continue
-            _tell(path, found, _saved(out, path, image, found, names), as_json=as_json)
+            _tell(path, found, verdict, _saved(out, path, image, found, names), as_json=as_json)
         if failed:
             sys.exit(DataError.exit_code)
 
@@ -79,8 +80,8 @@ class _Explainer:
     def __init__(self, inspectors: "dict[Task, Inspector]", box: int | None, config: "ExplainConfig") -> None:
         self._inspectors, self._box, self._config = inspectors, box, config
 
-    def explain(self, path: Path) -> "tuple[Image, list[Explanation]]":
-        """The image and the explanations of its boxes and its class.
+    def explain(self, path: Path) -> "tuple[Image, list[Explanation], Verdict]":
+        """The image, the explanations of its boxes and its class, and what `inspect` would decide.
 
         Raises:
             DataError: the image cannot be read, or has no box and nothing else is to be explained.
@@ -90,6 +91,8 @@ class _Explainer:
         from millscale.imaging.decode import read_image
 
         image, found = read_image(path), list["Explanation"]()
+        judge = self._inspectors.get("classify") or self._inspectors["detect"]
+        verdict = judge.decide(judge.inspect(image))
         with Watch() as watch:
             if "detect" in self._inspectors:
                 try:
@@ -100,7 +103,7 @@ class _Explainer:
                     say(f"{path}: {error}")
             if "classify" in self._inspectors:
                 found.append(explain_class(self._inspectors["classify"], image, self._config, watch))
-        return image, found
+        return image, found, verdict
 
     def _boxes(self, image: "Image", watch: Watch) -> "tuple[Explanation, ...]":
         from millscale.explain.explain import explain_boxes
@@ -160,15 +163,21 @@ def _saved(out: Path, path: Path, image: "Image", found: "list[Explanation]", na
     return save(out, unused_name(path.stem, names), image, found)
 
 
-def _tell(path: Path, found: "list[Explanation]", saved: "Saved", *, as_json: bool) -> None:
+def _tell(path: Path, found: "list[Explanation]", verdict: "Verdict", saved: "Saved", *, as_json: bool) -> None:
+    from millscale.runtime.decide import IMAGE_FAULT, UNKNOWN
+
+    decided = {"verdict": verdict.outcome, "reason": verdict.reason}
     for explanation, heat in zip(found, saved.maps, strict=True):
         if as_json:
             files = {"map": str(heat), "picture": str(saved.picture)}
-            emit({"image": str(path), **explanation.to_json(), **files})
+            emit({"image": str(path), **decided, **explanation.to_json(), **files})
         else:
             target = explanation.target
             place = "" if target.xyxy is None else f" at {', '.join(f'{value:.0f}' for value in target.xyxy)}"
-            sys.stdout.write(f"{path}: {target.label} {target.score:.1%}{place}\n  {explanation.words}\n")
+            head = shown(f"{path}: {target.label} {target.score:.1%}{place}")
+            sys.stdout.write(f"{head}\n  {explanation.words}\n")
+    if verdict.label in (IMAGE_FAULT, UNKNOWN):
+        say(f"{path}: {verdict.reason}. What is explained is why the nearest class was named, not what it is.")
     say(f"Picture  {saved.picture}")
 
 

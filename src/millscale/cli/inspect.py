@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from millscale.cli.output import emit, failing_clearly, say, tell_all
+from millscale.cli.output import emit, failing_clearly, say, shown, tell_all
 
 if TYPE_CHECKING:
     from millscale.core.types import Boxes, Novelty
@@ -140,9 +140,8 @@ def _tell(line: dict[str, Any], inspector: "Inspector", *, as_json: bool) -> Non
             say(f"{line['image']}: {line['reason']}")
         count = len(line["boxes"])
         located = f"{count:3} {'box  ' if count == 1 else 'boxes'}  " if inspector.locates else ""
-        sys.stdout.write(
-            f"{line['verdict']:<7} {line['label']:<18} {line['confidence']:7.1%}  {located}{line['image']}\n"
-        )
+        text = f"{line['verdict']:<7} {line['label']:<18} {line['confidence']:7.1%}  {located}{line['image']}"
+        sys.stdout.write(f"{shown(text)}\n")
 
 
 class _Album:

@@ -30,7 +30,12 @@ def stderr() -> Console:
 
 def say(text: str) -> None:
     """One line for people."""
-    stderr().print(text, markup=False, emoji=False)
+    stderr().print("\n".join(map(shown, text.split("\n"))), markup=False, emoji=False)
+
+
+def shown(text: str) -> str:
+    """The text with what a terminal would obey spelled out: names of files and classes may hold anything."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def tell(problem: "Problem") -> None:

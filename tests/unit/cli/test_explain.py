@@ -5,7 +5,18 @@ import PIL.Image
 import pytest
 
 QUICK = ("--masks", 60, "--fill", "mean")
-KEYS = {"image", "target", "deletion", "insertion", "random", "better_than_random", "map", "picture"}
+KEYS = {
+    "image",
+    "verdict",
+    "reason",
+    "target",
+    "deletion",
+    "insertion",
+    "random",
+    "better_than_random",
+    "map",
+    "picture",
+}
 
 
 def lines(text):
@@ -154,3 +165,15 @@ def test_a_wrong_call_has_its_message_and_code_and_explains_nothing(
     assert message in done.err
     assert "explain: " not in done.err  # no work was done in vain
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_what_the_bundle_does_not_know_is_explained_as_such(millscale, trained, tmp_path):
+    checks = 40 + 160 * ((np.add.outer(np.arange(96) // 12, np.arange(96) // 12)) % 2)
+    PIL.Image.fromarray(checks.astype(np.uint8)).save(tmp_path / "checks.png")
+    words = ("explain", trained.bundle, tmp_path / "checks.png", *QUICK, "--out", tmp_path / "out")
+    done = millscale(*words, "--json")
+    assert done.code == 0, done.err
+    (line,) = lines(done.out)
+    assert line["verdict"] == "review"
+    assert line["reason"].startswith("unknown: unlike anything in training")
+    assert f"{line['reason']}. What is explained is why the nearest class was named" in done.err

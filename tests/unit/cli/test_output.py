@@ -1,3 +1,9 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
 import pytest
 
 from millscale.cli.output import Watch, emit, failing_clearly, say, tell
@@ -27,6 +33,30 @@ def test_words_are_never_markup_nor_wrapped(capsys):
     text = "[bold]file[/bold] [red].bmp :smile: " + "x" * 300
     say(text)
     assert capsys.readouterr().err == text + "\n"
+
+
+def test_what_a_terminal_would_obey_is_spelled_out(capsys):
+    say("red\x1b[2J\n傷 ü\u202e")
+    assert capsys.readouterr().err == "red\\x1b[2J\n傷 ü\\u202e\n"
+
+
+def test_a_reader_that_has_seen_enough_ends_the_work_quietly(trained, steel):
+    words = [sys.executable, "-m", "millscale", "inspect", str(trained.bundle), *[str(steel.source)] * 20, "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_name_that_the_console_cannot_show_does_not_end_the_work(trained, steel, tmp_path):
+    for name in (os.fsdecode(b"bad\xff.bmp"), "鋼.bmp"):
+        shutil.copyfile(steel.records[0].path, tmp_path / name)
+    words = [sys.executable, "-m", "millscale", "inspect", str(trained.bundle), f"{tmp_path}/*.bmp", "--json"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1:strict"}
+    done = subprocess.run(words, capture_output=True, env=environment, check=True)
+    found = [json.loads(line)["image"] for line in done.stdout.decode("utf-8").splitlines()]
+    assert found == [f"{tmp_path}/{name}" for name in ("bad\udcff.bmp", "鋼.bmp")]
 
 
 def test_a_document_is_one_line_of_json(capsys):
