@@ -8,8 +8,8 @@ import sys
 import pytest
 
 HEAVY = [
-    "numpy", "PIL", "onnxruntime", "pydantic", "onnx", "scipy", "sklearn", "matplotlib", "jinja2", "optuna",
-    "torch", "torchvision", "timm", "safetensors", "pandas", "kagglehub",
+    "numpy", "PIL", "onnxruntime", "pydantic", "onnx", "scipy", "sklearn", "matplotlib", "jinja2",
+    "torch", "torchvision", "safetensors", "pandas", "kagglehub",
 ]  # fmt: skip
 ABOVE_SERVE = [
     "onnx",
@@ -17,10 +17,8 @@ ABOVE_SERVE = [
     "sklearn",
     "matplotlib",
     "jinja2",
-    "optuna",
     "torch",
     "torchvision",
-    "timm",
     "pandas",
 ]
 BLOCKER = """
@@ -97,7 +95,7 @@ def test_the_serve_floor_stands_without_any_learning_library(layer):
 
 @pytest.mark.parametrize("layer", ["features", "learn", "report", "pipeline", "cli"])
 def test_the_learn_floor_stands_without_torch(layer):
-    found = blocked(["torch", "torchvision", "timm", "safetensors"], IMPORT_ALL.format(layers=[layer]))
+    found = blocked(["torch", "torchvision", "safetensors"], IMPORT_ALL.format(layers=[layer]))
     assert found.returncode == 0, found.stderr
 
 

@@ -54,7 +54,7 @@ def test_it_runs_a_task_with_its_options(recipe):
 
 def test_listing_and_configuring_recipes_loads_no_torch():
     loads = "\n".join(f"import {PACKAGE}.{name} as {name}; {name}.Config()" for name in NAMES)
-    heavy = {"torch", "torchvision", "timm", "safetensors"}
+    heavy = {"torch", "torchvision", "safetensors"}
     script = f"import sys\n{loads}\nprint(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -12,8 +12,8 @@ from millscale.cli.output import emit, failing_clearly, say
 
 _FLOORS = {
     "serve": ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich", "defusedxml", "pyyaml"),
-    "learn": ("scikit-learn", "scipy", "onnx", "optuna", "matplotlib", "jinja2", "faster-coco-eval"),
-    "train": ("torch", "torchvision", "timm", "safetensors"),
+    "learn": ("scikit-learn", "scipy", "onnx", "matplotlib", "jinja2", "faster-coco-eval"),
+    "train": ("torch", "torchvision", "safetensors"),
     "openvino": ("openvino",),
     "fetch": ("kagglehub",),
     "umap": ("umap-learn",),
