@@ -45,6 +45,7 @@ def evaluate(
         from millscale.cli.train import pairs, parse_costs
         from millscale.data.read import read
         from millscale.pipeline.evaluate import evaluate as run_evaluation
+        from millscale.pipeline.evaluate import rate_in_words
         from millscale.runtime.card import Views
 
         costs = {kind: getattr(parse_costs(cost), kind) for kind in pairs(cost, "--cost KIND=COST")}
@@ -76,7 +77,7 @@ def evaluate(
         for line in summary_lines(result.metrics):
             say(line)
         for key, value in result.rates.items():
-            say(f"  {key.replace('_', ' ')} {'undefined here' if value is None else format(value, '.2%')}")
+            say(f"  {key.replace('_', ' ')} {rate_in_words(value, result.rate_intervals.get(key))}")
         for key, value in result.unknown.get("unknown_flagged", {}).items():
             say(f"  {key}: {value:.1%} called unknown")
         if result.unknown:

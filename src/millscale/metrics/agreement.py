@@ -113,10 +113,12 @@ def agreement(
     values, drawn = _measures(total), _measures(draws)
     boxes = total[:, _BOXES].astype(int).tolist()
     classes = {
-        name: _class_agreement(boxes[k], {q: v[k] for q, v in values.items()}, {q: d[:, k] for q, d in drawn.items()})
+        name: _class_agreement(
+            boxes[k], {q: v[k] for q, v in values.items()}, {q: d[:, k] for q, d in drawn.items()}, len(sums)
+        )
         for k, name in enumerate(manifest.classes)
-    }  # fmt: skip
-    mean = _class_agreement(sum(boxes), _averaged(values), _averaged(drawn))
+    }
+    mean = _class_agreement(sum(boxes), _averaged(values), _averaged(drawn), len(sums))
     return Agreement(sum(len(p.a.boxes) + len(p.b.boxes) > 0 for p in pairs), classes, mean)
 
 
@@ -172,9 +174,11 @@ def _nan_mean(values: Floats) -> Floats:
     return np.asarray(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0))
 
 
-def _class_agreement(boxes: int, values: Mapping[str, Floats], drawn: Mapping[str, Floats]) -> ClassAgreement:
+def _class_agreement(
+    boxes: int, values: Mapping[str, Floats], drawn: Mapping[str, Floats], groups: int
+) -> ClassAgreement:
     found = {name: float(values[name]) for name in MEASURES}
-    intervals = {name: percentile_interval(drawn[name], found[name]) for name in MEASURES}
+    intervals = {name: percentile_interval(drawn[name], found[name], groups) for name in MEASURES}
     return ClassAgreement(boxes, **found, intervals=intervals)
 
 

@@ -23,6 +23,7 @@ from millscale.metrics.classification import Floats, Ints
 LEVEL = 0.95
 Z95 = 1.959963984540054
 RARE = 10
+_FEWEST = 2
 _BLOCK = 2_000_000  # group weights held at once: 16 MB however many groups there are
 
 
@@ -79,13 +80,14 @@ def _draw(rng: np.random.Generator, rows: int, size: int) -> Floats:
     return np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
 
 
-def percentile_interval(values: Floats, estimate: float) -> tuple[float, float]:
+def percentile_interval(values: Floats, estimate: float, groups: int = 2) -> tuple[float, float]:
     """The central 95 % of ``values`` ``(R,)`` without its NaN, widened where needed to hold the estimate.
 
-    A biased statistic such as ECE, which grows with any resampling noise, can leave its own estimate outside.
+    A biased statistic such as ECE, which grows with any resampling noise, can leave its own estimate outside. Of fewer
+    than two ``groups`` every resample is the same, which says nothing: (NaN, NaN), as where all values are NaN.
     """
     defined = values[np.isfinite(values)]
-    if not len(defined) or not np.isfinite(estimate):
+    if groups < _FEWEST or not len(defined) or not np.isfinite(estimate):
         return (float("nan"), float("nan"))
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return (min(float(low), estimate), max(float(high), estimate))

@@ -115,7 +115,7 @@ def _intervals(
                 mask = taking_part[key][:, index]
                 ends = proportion_interval(one, estimate, seen.found[mask, index], group[mask])
             else:
-                ends = percentile_interval(one, estimate)
+                ends = percentile_interval(one, estimate, int(group.max()) + 1)
             result[f"{key}/{name}"] = ends
     for key, mask, event in (
         ("escape_rate", seen.defective[:, 0], ~seen.any_found[:, 0]),

@@ -203,7 +203,7 @@ def _intervals(
         # F1 is no proportion, but near 1, where the widening acts, it moves as recall does.
         result[key] = proportion_interval(drawn[key], float(point[key]), right, group, balanced)
     for key in ("ece", "brier", "nll"):
-        result[key] = percentile_interval(drawn[key], float(point[key]))
+        result[key] = percentile_interval(drawn[key], float(point[key]), int(group.max()) + 1)
     for key, masks in taking_part.items():
         for i, (name, taking) in enumerate(zip(classes, masks, strict=True)):
             values, estimate = drawn[key][:, i], float(point[key][i])

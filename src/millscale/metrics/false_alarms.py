@@ -20,6 +20,7 @@ from millscale.metrics.classification import Floats, Ints
 
 CONFIDENCE = 0.95
 _FEWEST = 2
+_ROUNDING = 1e-9
 _TAIL = (5, 10)
 """Least and largest weight of the tail that is extended: the further out, the more alike tails are."""
 
@@ -84,9 +85,10 @@ def threshold_for(scores: ArrayLike, groups: Groups, rate: float) -> FalseAlarmT
         )
     news = _news(values, group, max(_TAIL[1], rate * count))
     budget = rate * (count + news) - news
-    extrapolated = budget < -1e-9
+    extrapolated = budget < -_ROUNDING
     if extrapolated:
-        threshold, expected = _beyond(falling, weight, news, rate), rate
+        # Never below the highest score, which a larger rate would not reject either.
+        threshold, expected = max(_beyond(falling, weight, news, rate), float(falling[0])), rate
     else:
         threshold, left = _within(falling, weight, budget)
         expected = rate - left / (count + news)
@@ -153,7 +155,7 @@ def _news(values: Floats, group: Ints, tail: float) -> float:
     sort = np.argsort(others, kind="stable")
     alarmed = np.append(0.0, (1 / size)[sort].cumsum())
     budgets = above[above <= min(tail, above[-1] / 2)]
-    left_out = alarmed[np.searchsorted(others[sort], budgets + 1e-9, side="right")]
+    left_out = alarmed[np.searchsorted(others[sort], budgets + _ROUNDING, side="right")]
     return float(np.clip((left_out - budgets).mean(), 1 / size.max(), 1.0))
 
 
@@ -172,9 +174,9 @@ def _above_in_group(values: Floats, group: Ints) -> Ints:
 def _within(falling: Floats, weight: Floats, budget: float) -> tuple[float, float]:
     """The threshold above which the weight ``budget`` lies, and what of it had to be left unused."""
     above = np.append(0.0, weight.cumsum())
-    place = int(np.searchsorted(above, budget + 1e-9, side="right")) - 1
+    place = int(np.searchsorted(above, budget + _ROUNDING, side="right")) - 1
     left, score = max(0.0, budget - float(above[place])), float(falling[place])
-    if weight[place] > 1 + 1e-9 or not score:
+    if weight[place] > 1 + _ROUNDING or not score:
         # Images of several groups share this score: all or none of them are rejected, and all would be too many.
         # Nor can a score of 0 be rejected, for a threshold is more.
         return ((score + float(falling[place - 1])) / 2 if place else 1.000001 * score), left
@@ -191,7 +193,7 @@ def _beyond(falling: Floats, weight: Floats, news: float, rate: float) -> float:
     """
     above, count = weight.cumsum(), float(weight.sum())
     wanted = min(max(_TAIL[0], min(_TAIL[1], count // 10)), count - 1)
-    last = min(int(np.searchsorted(above, wanted + 1e-9, side="right")), len(falling) - 1)
+    last = min(int(np.searchsorted(above, wanted + _ROUNDING, side="right")), len(falling) - 1)
     tail = float(above[last - 1]) if last else 0.0
     if not last:  # the highest score is shared by so many groups that nothing is known above it
         return 1.000001 * float(falling[0])
@@ -208,7 +210,7 @@ def upper_bound(alarms: float, groups: int, confidence: float = CONFIDENCE) -> f
         groups: number of independent observations.
         confidence: that the rate is not larger.
     """
-    if alarms >= groups:
+    if alarms > groups - _ROUNDING:
         return 1.0
     return beta_quantile(confidence, alarms + 1, groups - alarms)
 

@@ -18,7 +18,8 @@ from millscale.learn.anomalies import count_pixels
 from millscale.learn.recipe import Progress
 from millscale.metrics.anomaly import AnomalyTable
 from millscale.metrics.anomaly_pixels import PixelCounts
-from millscale.metrics.decisions import decision_rates
+from millscale.metrics.bootstrap import group_index
+from millscale.metrics.decisions import decision_rates, share
 from millscale.metrics.detections import DetectionTable
 from millscale.metrics.false_alarms import rate_for, threshold_by_cost
 from millscale.metrics.openset import accepted, auroc
@@ -36,6 +37,12 @@ from millscale.runtime.card import Card, Costs, Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
 
+_RATES = {
+    "escape_rate": "Defective images that passed",
+    "overkill_rate": "Good images that were rejected",
+    "review_rate": "Images for a person",
+    "unknown_rate": "Images called unknown",
+}
 _MAP_SIDE = 64
 """Values along the longer side of a map kept for pictures."""
 
@@ -48,7 +55,9 @@ class Evaluation:
         task: "classify", "detect" or "anomaly", what was judged.
         metrics: of the labelled, or annotated, images.
         table: the predictions.
-        rates: of a classifier's verdicts: escape, overkill and review rate; None where undefined.
+        rates: of a classifier's verdicts: escape, overkill and review rate, and how many a guard calls unknown; None
+            where undefined.
+        rate_intervals: 95 % of each rate that is defined, over groups.
         trained_on: images of the folder that the bundle was trained on, by content.
         faults: images that are no proper photographs; their predictions count like the others.
         report: what the page shows.
@@ -63,7 +72,8 @@ class Evaluation:
     task: str
     metrics: Metrics
     table: Table
-    rates: Mapping[str, Any]
+    rates: Mapping[str, float | None]
+    rate_intervals: Mapping[str, tuple[float, float]]
     trained_on: int
     faults: int
     report: Report | DetectionReport | AnomalyReport
@@ -78,7 +88,10 @@ class Evaluation:
         cheapest = {"cheapest": dict(self.cheapest)} if self.cheapest else {}
         looks = {"looks": [dict(look) for look in self.looks]} if self.looks else {}
         problems = {"problems": [asdict(problem) for problem in self.problems]}
-        return {**self.metrics.to_json(), **self.rates, **self.unknown, **counts, **cheapest, **looks, **problems}
+        found: dict[str, Any] = dict(self.metrics.to_json())
+        intervals = {**found["intervals"], **{name: list(ends) for name, ends in self.rate_intervals.items()}}
+        rest = {**self.rates, **self.unknown, **counts, **cheapest, **looks, **problems}
+        return {**found, "intervals": intervals, **rest}
 
 
 def evaluate(
@@ -154,7 +167,8 @@ def evaluate(
     looks = _looks(inspector.card, views) if name == "detect" else ()
     table: Table
     metrics: Metrics
-    rates: dict[str, Any] = {}
+    rates: dict[str, float | None] = {}
+    rate_intervals: dict[str, tuple[float, float]] = {}
     cheapest = None
     if name == "detect":
         table = _boxes_table(manifest, inspector.card, found)
@@ -165,7 +179,8 @@ def evaluate(
         cheapest = _cheapest(table, opened, inspector, cost) if cost else None
     else:
         table = _table(manifest, inspector.card.classes, found)
-        metrics, rates = table.evaluate(), _rates(inspector, manifest, found)
+        metrics = table.evaluate()
+        rates, rate_intervals = _rates(inspector, manifest, found)
     unknown = _unknown(found, strangers, _inspect(inspector, strangers.records, progress)) if len(strangers) else {}
     report = flow.report(
         table,
@@ -178,10 +193,13 @@ def evaluate(
             "Bundle": inspector.card.name,
             "Made by": f"millscale {inspector.card.millscale_version}",
             **({"Looks at": "; ".join(map(_told, looks))} if looks else {}),
+            **{_RATES[key]: rate_in_words(value, rate_intervals.get(key)) for key, value in rates.items()},
         },
     )
     faults = sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
-    result = Evaluation(name, metrics, table, rates, seen, faults, report, audit.problems, unknown, cheapest, looks)
+    result = Evaluation(
+        name, metrics, table, rates, rate_intervals, seen, faults, report, audit.problems, unknown, cheapest, looks
+    )
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -232,14 +250,27 @@ def _cheapest(table: AnomalyTable, bundle: Bundle, inspector: Inspector, costs: 
     return {"limit": limit, "false_alarm_rate": rate_for(normal[:, 0], normal[:, 1], limit * judged)}
 
 
-def _rates(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> dict[str, Any]:
+def _rates(
+    inspector: Inspector, manifest: Manifest, found: list[Inspection]
+) -> tuple[dict[str, float | None], dict[str, tuple[float, float]]]:
+    """The rates of a classifier's verdicts, and their intervals."""
     good = set(inspector.card.good_classes)
     outcomes = [entry.verdict.outcome for entry in found if entry.verdict]
     defective = np.array([record.label not in good for record in manifest.records]) if good else None
-    rates = decision_rates(outcomes, defective).to_json()
+    groups = [record.group for record in manifest.records]
+    rates = decision_rates(outcomes, defective, groups)
+    values, intervals = rates.to_json(), dict(rates.intervals)
     if inspector.card.openset:
-        rates["unknown_rate"] = float((_ratios(found) > 1).mean())
-    return rates
+        unknown, ends = share(_ratios(found) > 1, group_index(groups, len(groups)))
+        values, intervals = {**values, "unknown_rate": unknown}, {**intervals, "unknown_rate": ends}
+    return values, intervals
+
+
+def rate_in_words(value: float | None, ends: tuple[float, float] | None) -> str:
+    """A rate with its interval, for people."""
+    if value is None or ends is None:
+        return "undefined here"
+    return f"{value:.2%} (95 % interval {ends[0]:.2%} to {ends[1]:.2%})"
 
 
 def _ratios(found: list[Inspection]) -> NDArray[np.float64]:

@@ -63,7 +63,11 @@ def _facts(metrics: ClassificationMetrics) -> list[Values]:
             "value": percent(metrics.macro_f1),
             "range": extent(metrics.intervals["macro_f1"]),
         },
-        {"name": "calibration error", "value": f"{metrics.ece:.3f}", "range": f"{low:.3f} – {high:.3f}"},
+        {
+            "name": "calibration error",
+            "value": f"{metrics.ece:.3f}",
+            "range": f"{low:.3f} – {high:.3f}" if low <= high else "–",
+        },
         {"name": "classes", "value": str(len(metrics.classes)), "range": ""},
     ]
 

@@ -28,6 +28,8 @@ def test_json_is_one_document_with_the_promised_keys(millscale, trained, fresh, 
     assert (document["trained_on"], document["faults"]) == (0, 0)
     assert (document["escape_rate"], document["overkill_rate"]) == (None, None)  # no class is good
     assert np.trace(document["confusion"]) / 18 == pytest.approx(document["accuracy"])
+    assert document["intervals"]["review_rate"][0] <= document["review_rate"] <= document["intervals"]["review_rate"][1]
+    assert "Images for a person" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Careful" not in done.err
     assert {"report.html", "evaluation.json", "predictions.csv"} <= {path.name for path in tmp_path.iterdir()}
     assert json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8")) == document

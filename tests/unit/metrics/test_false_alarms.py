@@ -35,6 +35,22 @@ def test_a_smaller_rate_gives_a_higher_threshold():
     assert thresholds[-1] > scores.max()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_larger_rate_never_gives_a_higher_threshold(seed):
+    scores = np.append(np.random.default_rng(seed).gamma(2, size=39), 40.0)  # one of which is odd
+    thresholds = [threshold_for(scores, None, rate).threshold for rate in np.linspace(0.005, 0.1, 40)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert threshold_for(scores, None, 0.024).threshold >= 40
+
+
+@pytest.mark.parametrize(("groups", "images", "rate"), [(2, 3, 0.9), (5, 3, 0.95), (20, 6, 0.999)])
+def test_a_rate_near_one_bounds_nothing(groups, images, rate):
+    scores = np.random.default_rng(0).random(groups * images) + 1
+    chosen = threshold_for(scores, np.repeat(np.arange(groups), images), rate)
+    assert chosen.upper_bound == 1
+    assert chosen.threshold <= scores.min()
+
+
 @pytest.mark.parametrize("rate", [0.001, 0.02, 0.3])
 def test_the_rate_of_a_threshold_gives_it_back(rate):
     scores = np.random.default_rng(4).gamma(2, size=120)

@@ -16,8 +16,8 @@ def draw_reliability(metrics: ClassificationMetrics) -> Figure:
     _draw_points(upper, metrics)
     _draw_counts(lower, metrics)
     low, high = metrics.intervals["ece"]
-    title = f"Expected calibration error {metrics.ece:.3f}  [{low:.3f}, {high:.3f}]"
-    upper.set_title(title, fontsize=10.5, color=INK, pad=10)
+    ends = f"  [{low:.3f}, {high:.3f}]" if low <= high else ""  # NaN of one group
+    upper.set_title(f"Expected calibration error {metrics.ece:.3f}{ends}", fontsize=10.5, color=INK, pad=10)
     for axes in (upper, lower):
         axes.tick_params(colors=MUTED, labelsize=8.5)
         axes.spines[["top", "right"]].set_visible(False)
