@@ -22,15 +22,15 @@ from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.imaging.tiling import STEP, Tiling, Window, check_tile
 from millscale.learn.anomaly_graph import Evidence, Usual, anomaly_graph, evidence_graph, scaled_graph, usual
 from millscale.learn.patches import COPIES, in_parallel, joined, sample
-from millscale.learn.recipe import Task, TrainedAnomaly
+from millscale.learn.recipe import Task, TrainedAnomaly, spread
 from millscale.metrics.anomaly_pixels import PixelCounts
 from millscale.metrics.false_alarms import threshold_for
 from millscale.runtime.anomaly import Anomaly, Scorer, raw_score, tiling_of
 from millscale.runtime.backends.onnxruntime import Network
 
 METHODS = "millscale.learn.anomaly"
-PARTS, CHECKED = 3, 60
-"""Held-out parts that scales and thresholds are chosen on; images scored again before a bundle is written."""
+PARTS = 3
+"""Held-out parts that scales and thresholds are chosen on."""
 FEWEST, FEWEST_GROUPS = 20, 3
 _REMEMBERED, _LARGE = 64, 2
 """Views kept, of which some are needed again, and large images that views are cut out of."""
@@ -115,13 +115,20 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     final = fit(np.ones(len(samples), np.bool_))
     task.progress("models", PARTS + 1, PARTS + 1)
     maps = _evidence(task, backbones, held, parts[viewed], load)
-    scales = [usual([one[k] for one in maps], getattr(each, "MOST", None)) for k, each in enumerate(methods)]
-    graph = anomaly_graph(backbones, final, scales)
-    crossed = [_scorer(anomaly_graph(backbones, each, scales), preprocess, config) for each in held]
+
+    def scales(kept: NDArray[np.bool_]) -> list[Usual]:
+        some = [one for one, keep in zip(maps, kept, strict=True) if keep]
+        return [usual([one[k] for one in some], getattr(each, "MOST", None)) for k, each in enumerate(methods)]
+
+    # An image that had a share in its scale would seem more usual than a new one.
+    part_scales = [scales(parts[viewed] != part) for part in range(PARTS)]
+    graph = anomaly_graph(backbones, final, scales(np.ones(len(maps), np.bool_)))
+    scored = [anomaly_graph(backbones, each, own) for each, own in zip(held, part_scales, strict=True)]
+    crossed = [_scorer(each, preprocess, config) for each in scored]
     final_scorer = _scorer(graph, preprocess, config)
 
     if tiling is None:  # what the models held out say of each image is known but for its scale
-        by_row = _scaled(task, rows.fitted, maps, scales)
+        by_row = _scaled(task, rows.fitted, maps, part_scales)
     else:
         by_row = _score(task, rows.fitted, crossed, "held-out good images")
     raw = np.array([by_row[row].raw for row in rows.fitted])
@@ -140,7 +147,7 @@ def train_anomaly(task: Task, config: AnomalyConfig) -> TrainedAnomaly:
     found = [by_row[row] for row in judged]
     scores = np.full(len(task.manifest), np.nan)
     scores[judged] = [one.raw / limits[row] for row, one in zip(judged, found, strict=True)]
-    checked = rows.fitted[:: max(1, len(rows.fitted) // CHECKED)]
+    checked = spread(rows.fitted)
     reference = np.full(len(task.manifest), np.nan)
     reference[checked] = [one.raw for one in _score(task, checked, [final_scorer] * PARTS, "reference").values()]
     return TrainedAnomaly(
@@ -266,12 +273,13 @@ def _evidence(
 
 
 def _scaled(
-    task: Task, rows: NDArray[np.int64], maps: Sequence[NDArray[np.float32]], scales: Sequence[Usual]
+    task: Task, rows: NDArray[np.int64], maps: Sequence[NDArray[np.float32]], scales: Sequence[Sequence[Usual]]
 ) -> dict[int, Anomaly]:
-    """By row, what a scorer with this evidence of its whole image would say."""
-    network = Network(scaled_graph(scales), "scaled network", threads=1)
+    """By row, what a scorer with this evidence of its whole image, and the scale of its part, would say."""
+    networks = [Network(scaled_graph(each), "scaled network", threads=1) for each in scales]
     found = {}
     for row, evidence in zip(rows.tolist(), maps, strict=True):
+        network = networks[int(task.folds[row]) % PARTS]
         patches = np.asarray(network.run({"evidence": evidence[None]}, ["map"])[0][0])
         width, height = read_size(task.manifest.records[row].path)
         working = (STEP * patches.shape[0], STEP * patches.shape[1])

@@ -31,6 +31,8 @@ from millscale.report.report import Protocol
 from millscale.runtime.bundle import recognised
 from millscale.runtime.card import Costs
 
+_FEWEST_FOLDS = 2
+
 
 def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress: Progress = silent) -> Run:
     """Audit the images, train and judge by group-clean cross-validation, and write everything to ``folder``.
@@ -78,8 +80,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         )
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    bare = {record.id for record in images.records if record.label is None and record.boxes is None}
-    parts, home = _dealt(known, manifest, config, bare, named=flow.NAMED_SPLITS)
+    parts, home = _dealt(known, manifest, images, config, named=flow.NAMED_SPLITS)
     manifest = manifest.select(home)
     task = Task(
         manifest,
@@ -132,43 +133,51 @@ def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifes
 
 
 def _dealt(
-    known: Manifest, manifest: Manifest, config: TrainConfig, unlabelled: set[str], *, named: bool
+    known: Manifest, manifest: Manifest, images: Manifest, config: TrainConfig, *, named: bool
 ) -> tuple[Split, dict[str, int]]:
     """The split, and the fold of each image of ``manifest`` that has a part in it.
 
     Of named parts, 0 is judged and 1 learned from. An image that is not ``known`` gets -1, or nothing where its group
-    has a part in what a given split sets aside. A given split may list images that are ``unlabelled``.
+    has a part in what a given split sets aside. A given split may list all ``images``, also those of no use.
     """
     bare = set(manifest.ids) - set(known.ids)
-    parts = _folds(known, config, named=named, unlabelled=(bare | unlabelled) - set(known.ids))
-    folds = parts.folds or (parts.val or parts.test, parts.train)
+    parts = _folds(known, images, config, named=named)
     usable = set(known.ids)
-    home = {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
+    filled = [fold for fold in parts.folds if not usable.isdisjoint(fold)]
+    home = {
+        name: k
+        for k, fold in enumerate(filled or (parts.val or parts.test, parts.train))
+        for name in fold
+        if name in usable
+    }
     groups = {record.id: record.group for record in manifest.records}
     aside = {groups.get(name) for name in (*parts.test, *(() if parts.folds else parts.val))}
     return parts, home | {name: -1 for name in bare if groups[name] not in aside}
 
 
-def _folds(manifest: Manifest, config: TrainConfig, *, named: bool, unlabelled: set[str]) -> Split:
+def _folds(manifest: Manifest, images: Manifest, config: TrainConfig, *, named: bool) -> Split:
     """New folds, or those of the given file, whose test part is set aside and never looked at.
 
     Where ``named``, the file may hold no folds but a training part and one that it is judged on. It may or may not
-    list images that are ``unlabelled``. Where there are such, there are no more folds than labelled groups.
+    list ``images`` that are not in the manifest. Where some of them have no label, there are no more folds than
+    labelled groups.
     """
-    groups = {record.id: str(record.group) for record in manifest.records}
+    groups, known = {record.id: str(record.group) for record in manifest.records}, set(manifest.ids)
+    bare = {record.id for record in images.records if record.label is None and record.boxes is None} - known
     if config.split is None:
-        folds = min(config.folds, len(set(groups.values()))) if unlabelled else config.folds
+        folds = min(config.folds, len(set(groups.values()))) if bare else config.folds
         return split(manifest, folds=folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if named and not given.folds:
-        return _restricted(given, unlabelled | set(manifest.ids), config.split)
-    if not given.folds or not all(given.folds):
+        return _restricted(given, bare | known, config.split)
+    filled = sum(not known.isdisjoint(fold) for fold in given.folds)
+    if filled < _FEWEST_FOLDS:
         raise DataError(
-            f"{config.split}: expected folds with images in each, found {len(given.folds)} folds, some or all empty. "
-            "Write the split anew with `millscale data split --folds 5`."
+            f"{config.split}: expected at least {_FEWEST_FOLDS} folds with images to learn from, found {filled} of "
+            f"{len(given.folds)}. Write the split anew with `millscale data split --folds 5`."
         )
-    known = set(manifest.ids)
-    held = [name for part in (*given.folds, given.test) for name in part if name not in unlabelled]
+    others = set(images.ids) - known
+    held = [name for part in (*given.folds, given.test) for name in part if name not in others]
     if sorted(held) != sorted(known):
         odd = sorted(set(held) ^ known) or sorted(name for name, times in Counter(held).items() if times > 1)
         raise DataError(
