@@ -1,5 +1,6 @@
 """The line that goes with every number must be true of the split that was used."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -37,3 +38,26 @@ def test_an_image_in_two_folds_is_refused(steel, tiny_path, tmp_path):
     twice = replace(given, folds=(given.folds[0] + given.folds[1][:1], *given.folds[1:]))
     with pytest.raises(DataError, match=r"hold each of the 72 images once, found 1 that it lacks, adds or repeats"):
         train(steel, folds=twice, task="classify", options={"backbone": str(tiny_path)}, out=tmp_path / "run")
+
+
+def test_a_split_may_list_files_that_cannot_be_used(steel, tiny_path, tmp_path):
+    shutil.copytree(steel.source, tmp_path / "images")
+    bad = tmp_path / "images" / steel.ids[5]
+    bad.write_bytes(bad.read_bytes()[:-500])
+    images = ms.read(tmp_path / "images")
+    folds = ms.split(images, folds=3, groups=ms.check(images).groups)
+    assert steel.ids[5] in {name for fold in folds.folds for name in fold}
+    run = train(images, folds=folds, options={"backbone": str(tiny_path), "head": "lda"}, out=tmp_path / "run")
+    assert run.metrics.images == 71
+
+
+def test_a_fold_of_a_split_without_labelled_images_is_none(steel, tiny_path, tmp_path):
+    folds = interleaved(steel, 4)
+    bare = tuple(replace(r, label=None) if r.id in folds.folds[1] else r for r in steel.records)
+    images, options = replace(steel, records=bare), {"backbone": str(tiny_path), "head": "lda"}
+    run = train(images, folds=folds, recipe="probe", options=options, out=tmp_path / "run")
+    assert run.metrics.images == 54
+    assert run.bundle.card.protocol.startswith("3-fold cross-validation")
+    two = replace(folds, folds=(folds.folds[0] + folds.folds[2] + folds.folds[3], folds.folds[1]))
+    with pytest.raises(DataError, match=r"expected at least 2 folds with images to learn from, found 1 of 2"):
+        train(images, folds=two, recipe="probe", options=options, out=tmp_path / "two")
