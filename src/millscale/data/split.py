@@ -104,13 +104,13 @@ def split(
 
     Raises:
         UsageError: shares outside their range.
-        DataError: an image without group, or fewer groups than folds.
+        DataError: an image without group, or fewer groups than folds or parts.
     """
     if min(test, val) < 0 or test + val >= 1:
         raise UsageError(f"Expected test and val of 0 or more with a sum below 1, found {test} and {val}.")
     known = known_groups(manifest, groups)
     rng = np.random.default_rng(seed)
-    parts = deal(manifest, known, (1 - test - val, val, test), rng)
+    parts = _named_parts(manifest, known, (1 - test - val, val, test), rng)
     trained = parts[0] | parts[1]
     fold_parts = _deal_folds(manifest, known, trained, folds, rng)
     in_order = [tuple(name for name in manifest.ids if name in part) for part in (*parts, *fold_parts)]
@@ -121,7 +121,10 @@ def split(
         folds=tuple(in_order[3:]),
         groups=len({known[name] for name in manifest.ids}),
         leaks=_leaking(known, parts, fold_parts),
-        problems=_thin_classes(manifest, known, max(folds, sum(len(part) > 0 for part in parts))),
+        problems=(
+            *_thin_classes(manifest, known, max(folds, sum(len(part) > 0 for part in parts))),
+            *_lacking_parts(manifest, parts),
+        ),
     )
 
 
@@ -220,6 +223,37 @@ def deal(
         filled[best] += counts[i]
         part_of[names[i]] = best
     return [{name for name in manifest.ids if part_of[groups[name]] == k} for k in range(len(shares))]
+
+
+def _named_parts(
+    manifest: Manifest, groups: Mapping[str, str], shares: Sequence[float], rng: np.random.Generator
+) -> list[set[str]]:
+    """As `deal`, none of the parts that a share is wanted of being empty."""
+    asked = [k for k, share in enumerate(shares) if share > 0]
+    found = len({groups[name] for name in manifest.ids})
+    if found < len(asked):
+        raise DataError(
+            f"Expected at least {len(asked)} groups for {' and '.join(_PARTS[k] for k in asked)}, found {found}. Ask "
+            "for fewer parts, or add images of other pieces of metal."
+        )
+    parts = deal(manifest, groups, shares, rng)
+    for k, part in zip(asked, _none_empty([parts[k] for k in asked], groups), strict=True):
+        parts[k] = part
+    return parts
+
+
+def _lacking_parts(manifest: Manifest, parts: Sequence[set[str]]) -> list[Problem]:
+    """The named parts in which a class is missing that others have."""
+    shown = {record.id: manifest.shown(record) for record in manifest.records}
+    held = [{name for image in part for name in shown[image]} for part in parts]
+    problems = []
+    for part, classes in zip(_PARTS, held, strict=True):
+        lacking = sorted(set().union(*held) - classes) if classes else []
+        if lacking:
+            message = f"no image of {', '.join(lacking)} in the part '{part}'"
+            fix = "ask for a larger share, or add images of other pieces of metal"
+            problems.append(Problem("part_lacks_class", part, message, fix))
+    return problems
 
 
 def _group_counts(manifest: Manifest, groups: Mapping[str, str]) -> tuple[list[str], NDArray[np.float64]]:

@@ -99,3 +99,16 @@ def test_no_fold_is_empty_however_few_the_images(seed: int) -> None:
         assert all(parts.folds)
         assert sorted(name for fold in parts.folds for name in fold) == list(manifest.ids)
         assert parts.leaks == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_part_that_was_asked_for_is_empty(seed: int) -> None:
+    """Eight pieces of ten images: a tenth is less than any piece."""
+    records = tuple(ImageRecord(f"{i}.png", Path(f"{i}.png"), "ab"[i // 40]) for i in range(80))
+    manifest, groups = Manifest(records, ("a", "b"), "made"), {f"{i}.png": str(i // 10) for i in range(80)}
+    made = split(manifest, groups=groups, folds=0, test=0.1, val=0.1, seed=seed)
+    assert min(len(made.train), len(made.val), len(made.test)) >= 10
+    poor = {part for part in ("val", "test") if len({int(name[:-4]) // 40 for name in getattr(made, part)}) == 1}
+    assert {p.path for p in made.problems if p.code == "part_lacks_class"} == poor
+    with pytest.raises(DataError, match="at least 3 groups for train and val and test, found 2"):
+        split(manifest, groups={name: str(int(name[:-4]) // 40) for name in groups}, test=0.1, val=0.1)
