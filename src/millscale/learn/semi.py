@@ -49,8 +49,10 @@ def train_semi(task: Task, config: SemiConfig) -> Trained:
     """Spread the labels, judge heads on labels held out, and keep the head that errs least.
 
     Beside the head that spread labels teach stand those taught by the labels alone; one of these is kept where it errs
-    less. For each fold, choice and temperature come from the other folds. An image that shares a group with the fold
-    has no part in its training, labelled or not. A label without another of its class outside its fold is never judged.
+    less. For each fold, choice and temperature come from the labels of the other folds, as judged by heads that have
+    learned from this fold's: of a handful of labels none can be spared for a second round. An image that shares a group
+    with the fold has no part in its training, labelled or not. A label without another of its class outside its fold is
+    never judged.
 
     Args:
         task: labelled images with their folds, and unlabelled ones with fold -1.

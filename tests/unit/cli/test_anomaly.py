@@ -279,6 +279,9 @@ def test_black_frames_among_the_good_are_left_out(millscale, tmp_path: Path):
     assert done.code == 0, done.err
     assert json.loads(done.out)["metrics"]["images"] == 24
     assert "blank_image" in done.err
+    judged = millscale("evaluate", tmp_path / "run/set.millscale", tmp_path / "set", "--out", tmp_path / "ev", "--json")
+    document = json.loads(judged.out)
+    assert (document["images"], document["faults"]) == (25, 1)
 
 
 def test_defects_among_the_good_are_told(millscale, metal, tmp_path: Path):

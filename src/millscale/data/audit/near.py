@@ -92,6 +92,8 @@ def _agree_in_detail(a: Field, b: Field, view: int) -> bool:
     texture, a resized one at least what the smaller holds.
     """
     side = min(*a.shape, *b.shape, DETAIL)
+    if side < 2 * BAND_MARGIN:  # nothing is left to compare
+        return False
     first, second = (
         np.asarray(PIL.Image.fromarray(np.ascontiguousarray(grey)).resize((side, side), PIL.Image.Resampling.BOX))
         for grey in (a, b)

@@ -35,16 +35,18 @@ LIMIT = 1.0
 """Scores are in multiples of the threshold."""
 
 
-def usable(images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest:  # noqa: ARG001 - as `Flow`
-    """The images that show anything, with their groups, each labelled: by its folder, else by its mask or boxes.
+def usable(images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest:
+    """The decodable images with their groups, each labelled: by its folder, else by its mask or boxes.
+
+    None that shows nothing is learned from: a black frame among the good would pass for good.
 
     Where nothing says whether an image is good, all are taken to be, if none has a label.
 
     Raises:
         DataError: nothing can be decoded.
     """
-    # A black frame among the good would pass for good.
-    bad = {*audit.unreadable, *(problem.path for problem in audit.problems if problem.code == BLANK_IMAGE)}
+    blank = {problem.path for problem in audit.problems if problem.code == BLANK_IMAGE} if to_learn else set()
+    bad = blank.union(audit.unreadable)
     kept = [record for record in images.records if record.id not in bad]
     plain = all(record.label is None for record in kept)
     labelled = tuple(replace(record, label=label) for record in kept if (label := _label(record, plain=plain)))

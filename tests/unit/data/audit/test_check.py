@@ -239,3 +239,11 @@ def test_the_mosaic_does_without_images_that_cannot_be_read(tmp_path: Path) -> N
     audit = check(data)
     assert audit.unreadable == ("a.png",)
     assert np.asarray(draw_groups(data, audit)).std() > 10
+
+
+def test_images_of_a_few_pixels_are_audited_too(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 6), np.uint8)
+    for name, added in (("a", 0), ("b", 1)):
+        PIL.Image.fromarray(pixels // 2 + added).save(tmp_path / f"{name}.png")
+    records = tuple(ImageRecord(name, tmp_path / name) for name in ("a.png", "b.png"))
+    assert check(Manifest(records, (), str(tmp_path))).images == 2
