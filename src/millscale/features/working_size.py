@@ -1,5 +1,7 @@
 """At which size a data set's images go through a backbone."""
 
+from collections.abc import Callable
+
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_size
 from millscale.imaging.preprocess import Preprocess
@@ -8,14 +10,20 @@ LONGEST = 320
 """Defects of a few pixels survive this, and a two-core machine still answers within milliseconds."""
 
 
-def fitting(manifest: Manifest, size: int = 0) -> Preprocess:
+def fitting(manifest: Manifest, size: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Preprocess:
     """Images as they are while the largest is small enough, else scaled to fit, proportions kept.
 
     Args:
         manifest: the images; their headers are read.
         size: wanted longer side in pixels; 0 decides as above.
+        progress: called with (what, done, total), where images are shrunk that nobody asked to.
     """
     if size:
         return Preprocess("fit", (size, size))
     longest = max(max(read_size(record.path)) for record in manifest.records)
-    return Preprocess() if longest <= LONGEST else Preprocess("fit", (LONGEST, LONGEST))
+    if longest <= LONGEST:
+        return Preprocess()
+    if progress:
+        told = f"ahead: images of up to {longest} pixels are shrunk to {LONGEST} along the longer side"
+        progress(f"{told}; --set size=N keeps more", 1, 1)
+    return Preprocess("fit", (LONGEST, LONGEST))

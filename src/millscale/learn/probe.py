@@ -38,9 +38,10 @@ class ProbeConfig:
         backbone: names or paths, joined by ``+``.
         views: dihedral views that the model averages when it judges an image: 1, 2 (mirrored up-down), 4 (all
             mirrored) or 8 (and transposed). Discriminant analysis learns from all eight anyway, logistic
-            regression from what it will judge. More is more accurate, and as much slower.
+            regression from what it will judge. More is mostly more accurate, and as much slower.
         head: "lda", "logistic", or "auto": whichever does better inside the training part.
-        size: working size of the longer side in pixels; 0 keeps images as they are up to 320.
+        size: working size of the longer side in pixels; 0 keeps images as they are up to 320, and shrinks larger
+            ones to that.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -69,7 +70,7 @@ def train_probe(task: Task, config: ProbeConfig) -> Trained:
         ModelError: a backbone cannot be opened.
     """
     backbones = open_backbones(config.backbone)
-    preprocess = fitting(task.manifest, config.size)
+    preprocess = fitting(task.manifest, config.size, task.progress)
     features = extract(task.manifest, backbones, preprocess, progress=task.progress)
     if len(features.manifest) != len(task.manifest):
         raise DataError(features.manifest.problems[-1].message)

@@ -34,7 +34,8 @@ class SemiConfig:
     Attributes:
         backbone: names or paths, joined by ``+``.
         views: dihedral views that the model averages when it judges an image: 1, 2, 4 or 8.
-        size: working size of the longer side in pixels; 0 keeps images as they are up to 320.
+        size: working size of the longer side in pixels; 0 keeps images as they are up to 320, and shrinks larger
+            ones to that.
     """
 
     backbone: str = ProbeConfig.backbone
@@ -68,7 +69,7 @@ def train_semi(task: Task, config: SemiConfig) -> Trained:
             "from the labels alone with --recipe probe."
         )
     backbones = open_backbones(config.backbone)
-    preprocess = fitting(task.manifest, config.size)
+    preprocess = fitting(task.manifest, config.size, task.progress)
     features = extract(task.manifest, backbones, preprocess, progress=task.progress)
     if len(features.manifest) != len(task.manifest):
         raise DataError(features.manifest.problems[-1].message)

@@ -98,7 +98,8 @@ class FinetuneConfig(ClassifierConfig):
 
     Attributes:
         network: a name in ``millscale.train.networks`` that has pretrained weights: "millscale_s" ships in
-            the package; "resnet18" and "mobilenet_v2" want their file in ``MILLSCALE_WEIGHTS``.
+            the package; "resnet18" and "mobilenet_v2" are fetched by ``millscale data fetch``, or read
+            from the folder ``MILLSCALE_WEIGHTS``.
         frozen: how many of the network's leading stages keep their pretrained weights.
         head_first: fit the linear head on the pretrained features before the whole network is trained, so
             that the first steps do not spoil them (Kumar et al., ICLR 2022).
@@ -165,7 +166,7 @@ class DetectorConfig(_Checked):
     Attributes:
         detector: a name in ``millscale.train.detectors``: "yolo_n" for a processor, "yolo_w", "yolo_s",
             "faster_rcnn", "ssd", "ssdlite".
-        start: the first weights: "public" ones, which want their file in ``MILLSCALE_WEIGHTS``, "random" ones, those of
+        start: the first weights: "public" ones, which ``millscale data fetch`` gets, "random" ones, those of
             the bundle that ships with millscale ("packaged"), or of another (its file), to go on from. A bundle holds a
             detector of the same kind, or a narrower one where the other is wider ("yolo_w" from "yolo_n"), and has
             learned from no image that is held out here, as far as their bytes tell.

@@ -22,4 +22,6 @@ def test_images_stay_as_they_are_while_all_are_small(tmp_path, sides, size, expe
         path = tmp_path / f"{i}.png"
         PIL.Image.new("L", side).save(path)
         records.append(ImageRecord(path.name, path))
-    assert fitting(Manifest(tuple(records), (), str(tmp_path)), size) == expected
+    told = []
+    assert fitting(Manifest(tuple(records), (), str(tmp_path)), size, lambda *step: told.append(step[0])) == expected
+    assert [("are shrunk to 320" in text) for text in told] == [True] * (expected.size == (320, 320))
