@@ -39,6 +39,7 @@ from millscale.runtime.inspector import Inspector
 HERE = Path(__file__).parent
 PREDICTIONS, BUNDLES = HERE / "predictions", HERE / "bundles"
 NANO = BUNDLES / "neu-det-nano-kaggle1440.millscale"
+FOLDS = 5
 LEAK_PARTS = ("leaky", "clean")
 PAIRED_CALLS = 200
 PLACES = tuple((200 * column, 200 * row) for row in range(3) for column in range(3))
@@ -107,11 +108,13 @@ def _accuracy(images: Manifest) -> None:
     )
     for path in sorted(PREDICTIONS.glob("*.json.gz")):
         model, _, split = path.name.removesuffix(".json.gz").partition("--")
-        card, metrics = _card(path), _scored(path, images)
-        network = card["provenance"].get("network", {})
+        print(path.name, file=sys.stderr, flush=True)
+        card, found = _card(path), read_coco_results(path, images)
+        network, metrics = card["provenance"].get("network", {}), _metrics(found)
+        folds = np.unique(found.fold) if found.fold is not None else np.arange(FOLDS)
         table.add(
             model,
-            split,
+            split if len(folds) == FOLDS else f"{split}: {', '.join(map(str, folds))} alone",
             _number(network.get("parameters"), 1e-6),
             _number(network.get("gflops"), 1.0),
             metrics.images,

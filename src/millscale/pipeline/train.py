@@ -140,9 +140,9 @@ def _dealt(
     Of named parts, 0 is judged and 1 learned from. An image that is not ``known`` gets -1, or nothing where its group
     has a part in what a given split sets aside. A given split may list all ``images``, also those of no use.
     """
-    bare = set(manifest.ids) - set(known.ids)
-    parts = _folds(known, images, config, named=named)
-    usable = set(known.ids)
+    usable, all_bare = set(known.ids), {r.id for r in images.records if r.label is None and r.boxes is None}
+    bare = set(manifest.ids) - usable
+    parts = _folds(known, images, config, named=named, unlabelled=(bare | all_bare) - usable)
     filled = [fold for fold in parts.folds if not usable.isdisjoint(fold)]
     home = {
         name: k
@@ -155,21 +155,20 @@ def _dealt(
     return parts, home | {name: -1 for name in bare if groups[name] not in aside}
 
 
-def _folds(manifest: Manifest, images: Manifest, config: TrainConfig, *, named: bool) -> Split:
+def _folds(manifest: Manifest, images: Manifest, config: TrainConfig, *, named: bool, unlabelled: set[str]) -> Split:
     """New folds, or those of the given file, whose test part is set aside and never looked at.
 
     Where ``named``, the file may hold no folds but a training part and one that it is judged on. It may or may not
-    list ``images`` that are not in the manifest. Where some of them have no label, there are no more folds than
+    list ``images`` that are not in the manifest. Where some of those are ``unlabelled``, there are no more folds than
     labelled groups.
     """
     groups, known = {record.id: str(record.group) for record in manifest.records}, set(manifest.ids)
-    bare = {record.id for record in images.records if record.label is None and record.boxes is None} - known
     if config.split is None:
-        folds = min(config.folds, len(set(groups.values()))) if bare else config.folds
+        folds = min(config.folds, len(set(groups.values()))) if unlabelled else config.folds
         return split(manifest, folds=folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if named and not given.folds:
-        return _restricted(given, bare | known, config.split)
+        return _restricted(given, unlabelled | known, config.split)
     filled = sum(not known.isdisjoint(fold) for fold in given.folds)
     if filled < _FEWEST_FOLDS:
         raise DataError(
