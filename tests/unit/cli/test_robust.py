@@ -82,6 +82,7 @@ def test_its_bundle_inspects_the_same_folder(run, messy, millscale):
     assert done.code == 3  # some cannot be read
     assert sorted(line["image"].rpartition("/")[2] for line in lines if "error" in line) == [
         "cut off.bmp",
+        "dangling.bmp",
         "empty.bmp",
     ]
     assert len([line for line in lines if "verdict" in line]) == 37
