@@ -20,7 +20,8 @@ Written by `scripts/cli_docs.py` from the program itself; change it there.
 
 With `--json`, standard output holds one JSON document (`inspect`, `explain`: one a line) and nothing else; progress and
 messages go to standard error. Exit codes: 0 fine · 1 something was not passed, only with
-`--fail-on-defect` · 2 usage · 3 data · 4 model · 130 interrupted.
+`--fail-on-defect` · 2 usage · 3 data · 4 model · 130 interrupted ·
+141 nobody reads on, as after `| head`.
 """
 
 RECIPE_HEADING = """# Options of the recipes

@@ -58,10 +58,13 @@ def explain(
         bundle = paths.pop(0) if paths[0].endswith(_BUNDLE) else None
         if not paths:
             raise UsageError("Expected images to explain, found only a bundle. Add images, folders or globs.")
-        images, config = image_paths(paths, apart=[out]), _config(masks, cells, fill, seed)
+        config = _config(masks, cells, fill, seed)
+        images, lost = image_paths(paths, apart=[out])
         explainer = _Explainer(_inspectors(bundle, _task(task, box), backend), box, config)
         out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is told before the work, not after it
-        names, failed = Counter[str](), 0
+        names, failed = Counter[str](), len(lost)
+        for problem in lost:
+            _tell_error(Path(problem.path), problem.told, as_json=as_json)
         for path in images:
             try:
                 image, found, verdict = explainer.explain(path)
@@ -81,7 +84,7 @@ class _Explainer:
         self._inspectors, self._box, self._config = inspectors, box, config
 
     def explain(self, path: Path) -> "tuple[Image, list[Explanation], Verdict]":
-        """The image, the explanations of its boxes and its class, and what `inspect` would decide.
+        """The image, the explanations of its boxes and its class, and the verdict of what is explained.
 
         Raises:
             DataError: the image cannot be read, or has no box and nothing else is to be explained.
@@ -176,8 +179,10 @@ def _tell(path: Path, found: "list[Explanation]", verdict: "Verdict", saved: "Sa
             place = "" if target.xyxy is None else f" at {', '.join(f'{value:.0f}' for value in target.xyxy)}"
             head = shown(f"{path}: {target.label} {target.score:.1%}{place}")
             sys.stdout.write(f"{head}\n  {explanation.words}\n")
-    if verdict.label in (IMAGE_FAULT, UNKNOWN):
+    if verdict.label == UNKNOWN:
         say(f"{path}: {verdict.reason}. What is explained is why the nearest class was named, not what it is.")
+    elif verdict.label == IMAGE_FAULT:
+        say(f"{path}: {verdict.reason}")
     say(f"Picture  {saved.picture}")
 
 

@@ -15,7 +15,7 @@ import typer
 from millscale.cli.output import emit, failing_clearly, say, shown, tell_all
 
 if TYPE_CHECKING:
-    from millscale.core.types import Boxes, Novelty
+    from millscale.core.types import Boxes, Novelty, Problem
     from millscale.runtime.card import Task
     from millscale.runtime.inspector import Inspection, Inspector
 
@@ -67,10 +67,11 @@ def inspect(
         inspector = Inspector.open(
             bundle, backend=backend, tasks=_tasks(boxes=boxes), false_alarm_rate=false_alarm_rate
         )
+        images, lost = image_paths(paths, apart=[folder for folder in (draw, collect) if folder])
         album = _Album(draw, inspector) if draw else None
         rejects = _Rejects(collect, inspector) if collect else None
-        counts = dict.fromkeys(("pass", "reject", "review", _UNREADABLE), 0)
-        images = image_paths(paths, apart=[folder for folder in (draw, collect) if folder])
+        counts = dict.fromkeys(("pass", "reject", "review"), 0) | {_UNREADABLE: len(lost)}
+        _tell_lost(lost, inspector, as_json=as_json)
         for found in inspector.inspect_files(images, costs=_costs(inspector, cost)):
             line = _line(found, inspector)
             counts[line.get("verdict", _UNREADABLE)] += 1
@@ -128,6 +129,12 @@ def _boxes(boxes: "Boxes | None", classes: Sequence[str]) -> list[dict[str, Any]
         {"label": classes[label], "score": round(score, 4), "xyxy": [round(value, 1) for value in xyxy], **area}
         for label, score, xyxy, area in rows
     ]
+
+
+def _tell_lost(lost: "Sequence[Problem]", inspector: "Inspector", *, as_json: bool) -> None:
+    """What lies in a folder but cannot be opened, each as if it were an image that cannot be read."""
+    for problem in lost:
+        _tell({"image": problem.path, "error": problem.told}, inspector, as_json=as_json)
 
 
 def _tell(line: dict[str, Any], inspector: "Inspector", *, as_json: bool) -> None:
@@ -241,8 +248,8 @@ def _costs(inspector: Any, values: list[str] | None) -> Any:
     return inspector.card.costs.model_copy(update={key: getattr(given, key) for key in pairs(values, "")})
 
 
-def image_paths(paths: Sequence[str], apart: Sequence[Path] = ()) -> list[Path]:
-    """Files as named, a folder's images in order, globs expanded, all before the first is looked at.
+def image_paths(paths: Sequence[str], apart: Sequence[Path] = ()) -> "tuple[list[Path], list[Problem]]":
+    """Files as named, a folder's images in order, globs expanded; and what lies there but cannot be opened at all.
 
     Args:
         paths: files, folders and globs.
@@ -253,38 +260,49 @@ def image_paths(paths: Sequence[str], apart: Sequence[Path] = ()) -> list[Path]:
     """
     from millscale.core.errors import DataError
 
-    found: list[Path] = []
+    found, lost = list[Path](), list["Problem"]()
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            found += _listed(path, apart)
+            images, problems = _listed(path, apart)
         elif path.exists():
-            found.append(path)
-        elif matches := _matches(text):
-            found += image_paths(matches, apart)
+            images, problems = [path], []
+        elif matches := _matches(text, apart):
+            images, problems = image_paths(matches, apart)
         else:
             raise DataError(f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path.")
-    return found
+        found, lost = found + images, lost + problems
+    return found, lost
 
 
-def _listed(folder: Path, apart: Sequence[Path]) -> list[Path]:
+def _listed(folder: Path, apart: Sequence[Path]) -> "tuple[list[Path], list[Problem]]":
     from millscale.core.errors import DataError
     from millscale.data.scan import scan
 
     content = scan(folder)
-    tell_all(content.problems)
+    lost = [problem for problem in content.problems if problem.blocking]
+    tell_all(problem for problem in content.problems if not problem.blocking)
     below = {one.resolve() for one in apart if folder.resolve() in one.resolve().parents}
     paths = [folder / image for image in content.images]
     images = [path for path in paths if not path.name.endswith(_DRAWINGS)]
-    kept = [path for path in images if below.isdisjoint(path.resolve().parents)]
-    if not kept:
-        raise DataError(f"{folder}: expected a folder with images, found none in it. Check the path.")
+    kept = [path for path in images if not below or below.isdisjoint(path.resolve().parents)]
+    if not kept and not lost:
+        what = "only drawings and collected images of an earlier call" if paths else "none"
+        raise DataError(f"{folder}: expected a folder with images, found {what} in it. Check the path.")
     if len(kept) < len(paths):
         say(f"{folder}: {len(paths) - len(kept)} drawings and collected images are left out.")
-    return kept
+    return kept, lost
 
 
-def _matches(pattern: str) -> list[str]:
-    """Paths that fit a glob, absolute or not; none where the text is no glob. Where ``**`` is in it, files only."""
+def _matches(pattern: str, apart: Sequence[Path]) -> list[str]:
+    """Paths that fit a glob, absolute or not, without those ``apart``, if there are others; none of what is no glob.
+
+    Where ``**`` is in it and finds images, it names them, not their folders too.
+    """
+    from millscale.imaging.decode import SUFFIXES
+
     found = sorted(glob(pattern, recursive=True)) if has_magic(pattern) else []  # noqa: PTH207
-    return [path for path in found if Path(path).is_file()] if "**" in pattern else found
+    if "**" in pattern:
+        found = [path for path in found if path.lower().endswith(tuple(SUFFIXES)) and Path(path).is_file()] or found
+    others = {one.resolve() for one in apart}
+    return [path for path in found if others.isdisjoint([*(Path(path).resolve() / "x").parents])] or found

@@ -28,7 +28,7 @@ def unknown(
         from millscale.pipeline.unknown import sort_unknown
 
         with Watch() as watch:
-            kinds = sort_unknown(bundle, image_paths([str(directory)]), out, progress=watch)
+            kinds = sort_unknown(bundle, image_paths([str(directory)])[0], out, progress=watch)
         if as_json:
             found = [(str(kind.folder), [str(path) for path in kind.images], kind.nearest) for kind in kinds]
             emit({"kinds": [dict(zip(("folder", "images", "nearest"), kind, strict=True)) for kind in found]})

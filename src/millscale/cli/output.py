@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
+from unicodedata import category
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _ALIKE = 5
 """Problems of one kind that are told one by one."""
+_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, of invisible ones that order text, and of line ends."""
 _QUIET_SECONDS = 5.0
 """How often progress is told where nobody sees a bar move, as in a log file."""
 
@@ -35,7 +38,7 @@ def say(text: str) -> None:
 
 def shown(text: str) -> str:
     """The text with what a terminal would obey spelled out: names of files and classes may hold anything."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(ascii(one)[1:-1] if category(one) in _OBEYED else one for one in text)
 
 
 def tell(problem: "Problem") -> None:

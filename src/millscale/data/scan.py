@@ -140,7 +140,7 @@ class _Walk:
 
     def _take(self, entry: os.DirEntry[str], relative: PurePosixPath) -> None:
         if not _encodable(entry.name):
-            self._report("unreadable", Path(ascii(entry.path)), "its name is not valid text", "Rename it.")
+            self._report("unreadable", Path(ascii(entry.path)[1:-1]), "its name is not valid text", "Rename it.")
         elif _is_folder(entry):
             if entry.is_symlink() and not self._may_enter(entry):
                 return

@@ -62,14 +62,14 @@ class Split:
         path.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_split(path: Path) -> Split:
+def load_split(path: Path | str) -> Split:
     """Read a split that ``Split.save`` or ``data split --json`` wrote.
 
     Raises:
         DataError: not such a file.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
         train, val, test = (tuple(map(str, found[part])) for part in ("train", "val", "test"))
         folds = tuple(tuple(map(str, fold)) for fold in found["folds"])
         problems = tuple(Problem(**problem) for problem in found.get("problems", ()))
@@ -247,8 +247,8 @@ def _lacking_parts(manifest: Manifest, parts: Sequence[set[str]]) -> list[Proble
     shown = {record.id: manifest.shown(record) for record in manifest.records}
     held = [{name for image in part for name in shown[image]} for part in parts]
     problems = []
-    for part, classes in zip(_PARTS, held, strict=True):
-        lacking = sorted(set().union(*held) - classes) if classes else []
+    for part, ids, classes in zip(_PARTS, parts, held, strict=True):
+        lacking = sorted(set().union(*held) - classes) if ids else []
         if lacking:
             message = f"no image of {', '.join(lacking)} in the part '{part}'"
             fix = "ask for a larger share, or add images of other pieces of metal"

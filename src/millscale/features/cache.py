@@ -54,14 +54,18 @@ class FeatureCache:
             yield np.stack(rows)
 
     def _row(self, digest: str) -> NDArray[np.float32]:
-        (data,) = self._connection.execute("SELECT data FROM rows WHERE hash = ?", (digest,)).fetchone()
-        return np.frombuffer(data, np.float32).reshape(self.shape)
+        found = self._connection.execute("SELECT data FROM rows WHERE hash = ?", (digest,)).fetchone()
+        if found is None or len(found[0]) != 4 * self.shape[0] * self.shape[1]:
+            raise sqlite3.DatabaseError(f"the row of {digest} is missing or damaged")
+        return np.frombuffer(found[0], np.float32).reshape(self.shape)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise DataError(f"{self._path}: {error}: another run writes it. Wait for that, or end it.") from error
             raise DataError(
                 f"{self._path}: expected this program's own cache of features, found: {error}. Delete the file, or free"
                 " some space: what it held is computed again."

@@ -67,7 +67,7 @@ def decision_rates(
     found = {name: share(verdict[rows] == events[name], group[rows], seed=seed) for name, rows in judged.items()}
     shares = {name: found[name][0] if name in found else None for name in ("escape_rate", "overkill_rate")}
     intervals = {name: ends for name, (value, ends) in found.items() if value is not None}
-    return DecisionRates(**shares, review_rate=float((verdict == "review").mean()), intervals=intervals)
+    return DecisionRates(**shares, review_rate=found["review_rate"][0] or 0.0, intervals=intervals)
 
 
 def share(

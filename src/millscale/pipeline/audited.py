@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
@@ -19,11 +20,8 @@ from millscale.learn.recipe import Progress
 def audited(manifest: Manifest, progress: Progress) -> Audit:
     """``check(manifest)``, read from disk where the same images and labels were audited before."""
     path = cache_dir("audits") / f"{_key(manifest)}-{VERSION}.json"
-    if path.is_file():
-        try:
-            return _of_today(manifest, _load(path))
-        except (ValueError, KeyError, TypeError):
-            pass  # a damaged file: it is written anew
+    if path.is_file() and (known := _load(path)):
+        return _of_today(manifest, known)
     audit = check(manifest, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")  # of its own: another process may audit the same images
@@ -52,8 +50,15 @@ def _of_today(manifest: Manifest, audit: Audit) -> Audit:
     return replace(audit, classes=manifest.class_counts, problems=problems)
 
 
-def _load(path: Path) -> Audit:
-    stored = json.loads(path.read_text(encoding="utf-8"))
+def _load(path: Path) -> Audit | None:
+    """The stored audit; None where the file is damaged."""
+    try:
+        return _parsed(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _parsed(stored: dict[str, Any]) -> Audit:
     return Audit(
         images=stored["images"],
         classes=stored["classes"],

@@ -51,6 +51,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         ModelError: a backbone is missing, or the written bundle disagrees with what was evaluated.
     """
     start = time.perf_counter()
+    listed = set(images.ids)
     folder_images = require_sound(images, skip_bad=config.skip_bad)
     images = folder_images
     if config.labels is not None:
@@ -80,7 +81,8 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         )
     good = good_classes(known, config.good_classes)  # a wrong name is refused before the work, not after it
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
-    parts, home = _dealt(known, manifest, images, config, named=flow.NAMED_SPLITS)
+    bare = {record.id for record in images.records if record.label is None and record.boxes is None}
+    parts, home = _dealt(known, manifest, config, bare, listed, named=flow.NAMED_SPLITS)
     manifest = manifest.select(home)
     task = Task(
         manifest,
@@ -133,34 +135,30 @@ def _with_unlabelled(known: Manifest, images: Manifest, audit: Audit) -> Manifes
 
 
 def _dealt(
-    known: Manifest, manifest: Manifest, images: Manifest, config: TrainConfig, *, named: bool
+    known: Manifest, manifest: Manifest, config: TrainConfig, unlabelled: set[str], listed: set[str], *, named: bool
 ) -> tuple[Split, dict[str, int]]:
     """The split, and the fold of each image of ``manifest`` that has a part in it.
 
     Of named parts, 0 is judged and 1 learned from. An image that is not ``known`` gets -1, or nothing where its group
-    has a part in what a given split sets aside. A given split may list all ``images``, also those of no use.
+    has a part in what a given split sets aside. A given split may list all that is ``listed`` in
+    the folder, also what is of no use.
     """
-    usable, all_bare = set(known.ids), {r.id for r in images.records if r.label is None and r.boxes is None}
+    usable = set(known.ids)
     bare = set(manifest.ids) - usable
-    parts = _folds(known, images, config, named=named, unlabelled=(bare | all_bare) - usable)
-    filled = [fold for fold in parts.folds if not usable.isdisjoint(fold)]
-    home = {
-        name: k
-        for k, fold in enumerate(filled or (parts.val or parts.test, parts.train))
-        for name in fold
-        if name in usable
-    }
+    parts = _folds(known, config, (bare | unlabelled) - usable, listed - usable, named=named)
+    folds = parts.folds or (parts.val or parts.test, parts.train)
+    home = {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
     groups = {record.id: record.group for record in manifest.records}
     aside = {groups.get(name) for name in (*parts.test, *(() if parts.folds else parts.val))}
     return parts, home | {name: -1 for name in bare if groups[name] not in aside}
 
 
-def _folds(manifest: Manifest, images: Manifest, config: TrainConfig, *, named: bool, unlabelled: set[str]) -> Split:
+def _folds(manifest: Manifest, config: TrainConfig, unlabelled: set[str], others: set[str], *, named: bool) -> Split:
     """New folds, or those of the given file, whose test part is set aside and never looked at.
 
     Where ``named``, the file may hold no folds but a training part and one that it is judged on. It may or may not
-    list ``images`` that are not in the manifest. Where some of those are ``unlabelled``, there are no more folds than
-    labelled groups.
+    list ``others``, and folds of these alone are none. Where some of them are ``unlabelled``, there are no more folds
+    than labelled groups.
     """
     groups, known = {record.id: str(record.group) for record in manifest.records}, set(manifest.ids)
     if config.split is None:
@@ -169,13 +167,12 @@ def _folds(manifest: Manifest, images: Manifest, config: TrainConfig, *, named: 
     given = load_split(Path(config.split))
     if named and not given.folds:
         return _restricted(given, unlabelled | known, config.split)
-    filled = sum(not known.isdisjoint(fold) for fold in given.folds)
-    if filled < _FEWEST_FOLDS:
+    filled = tuple(fold for fold in given.folds if not known.isdisjoint(fold))
+    if len(filled) < _FEWEST_FOLDS:
         raise DataError(
-            f"{config.split}: expected at least {_FEWEST_FOLDS} folds with images to learn from, found {filled} of "
-            f"{len(given.folds)}. Write the split anew with `millscale data split --folds 5`."
+            f"{config.split}: expected at least {_FEWEST_FOLDS} folds with images to learn from, found "
+            f"{len(filled)} among {len(given.folds)}. Write the split anew with `millscale data split --folds 5`."
         )
-    others = set(images.ids) - known
     held = [name for part in (*given.folds, given.test) for name in part if name not in others]
     if sorted(held) != sorted(known):
         odd = sorted(set(held) ^ known) or sorted(name for name, times in Counter(held).items() if times > 1)
@@ -184,7 +181,7 @@ def _folds(manifest: Manifest, images: Manifest, config: TrainConfig, *, named: 
             f"{len(odd)} that it lacks, adds or repeats, such as {odd[0]}. Write the split anew with "
             "`millscale data split`."
         )
-    return given
+    return replace(given, folds=filled)
 
 
 def _restricted(given: Split, known: set[str], file: str) -> Split:

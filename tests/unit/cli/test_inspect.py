@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -226,6 +227,13 @@ def test_what_an_earlier_call_left_in_the_folder_is_not_inspected(millscale, tra
     done = millscale("inspect", trained.bundle, pictures, "--collect", pictures / "new", "--json")
     assert len(lines(done.out)) == 4
     assert f"{pictures}: 2 drawings and collected images are left out." in done.err
+    (pictures / "drawn").mkdir()
+    done = millscale("inspect", trained.bundle, pictures / "*", "--collect", pictures / "new", "--json")
+    assert done.code == 3
+    assert f"{pictures / 'drawn'}: expected a folder with images, found none in it" in done.err
+    (pictures / "drawn").rmdir()
+    done = millscale("inspect", trained.bundle, pictures / "*", "--collect", pictures / "new", "--json")
+    assert len(lines(done.out)) == 5  # with the drawing, which the glob names
 
 
 def test_a_path_that_names_nothing_is_told_before_the_work(millscale, trained, pictures):
@@ -235,6 +243,15 @@ def test_a_path_that_names_nothing_is_told_before_the_work(millscale, trained, p
 
 
 def test_a_glob_that_descends_names_each_image_once(millscale, trained, pictures):
-    shutil.move(pictures / "a" / "notes.txt", pictures / "notes")
-    done = millscale("inspect", trained.bundle, f"{pictures}/a/**", "--json")
-    assert len(lines(done.out)) == 3
+    assert len(lines(millscale("inspect", trained.bundle, f"{pictures}/**", "--json").out)) == 4
+    assert len(lines(millscale("inspect", trained.bundle, f"{pictures}/**/a", "--json").out)) == 3
+
+
+def test_a_name_that_is_no_text_counts_as_unreadable(millscale, trained, pictures):
+    shutil.copyfile(pictures / "b.png", pictures / "a" / os.fsdecode(b"bad\xff.png"))
+    done = millscale("inspect", trained.bundle, pictures / "a", "--json")
+    assert done.code == 3
+    assert [line["error"] for line in lines(done.out) if "error" in line] == [
+        f"{pictures}/a/bad\\udcff.png: its name is not valid text"
+    ]
+    assert len(lines(done.out)) == 4

@@ -36,8 +36,8 @@ def test_words_are_never_markup_nor_wrapped(capsys):
 
 
 def test_what_a_terminal_would_obey_is_spelled_out(capsys):
-    say("red\x1b[2J\n傷 ü\u202e")
-    assert capsys.readouterr().err == "red\\x1b[2J\n傷 ü\\u202e\n"
+    say("red\x1b[2J\n傷\u3000ü\u202e")
+    assert capsys.readouterr().err == "red\\x1b[2J\n傷\u3000ü\\u202e\n"
 
 
 def test_a_reader_that_has_seen_enough_ends_the_work_quietly(trained, steel):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from millscale.core.errors import DataError, UsageError
+from millscale.core.types import Boxes
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.split import load_split, split
 
@@ -112,3 +113,15 @@ def test_no_part_that_was_asked_for_is_empty(seed: int) -> None:
     assert {p.path for p in made.problems if p.code == "part_lacks_class"} == poor
     with pytest.raises(DataError, match="at least 3 groups for train and val and test, found 2"):
         split(manifest, groups={name: str(int(name[:-4]) // 40) for name in groups}, test=0.1, val=0.1)
+
+
+def test_a_part_of_images_that_show_nothing_is_told() -> None:
+    """Boxes in the training part alone."""
+    box = Boxes(np.array([[1, 1, 4, 4]], np.float32), np.array([0]))
+    empty = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    records = tuple(ImageRecord(f"{i}.png", Path(f"{i}.png"), boxes=empty if i == 9 else box) for i in range(10))
+    manifest = Manifest(records, ("dent",), "made")
+    groups = {f"{i}.png": "whole" if i < 9 else "alone" for i in range(10)}
+    made = split(manifest, groups=groups, folds=0, test=0.1)
+    assert made.test == ("9.png",)
+    assert [p.message for p in made.problems if p.code == "part_lacks_class"] == ["no image of dent in the part 'test'"]

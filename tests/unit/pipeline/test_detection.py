@@ -205,7 +205,8 @@ def dealt(few: Manifest, tmp_path, parts: Split) -> dict[str, int]:
     groups = {name: few.ids[8] if name == few.ids[9] else name for name in few.ids}
     manifest = few.with_groups(groups)
     known = manifest.select(record.id for record in few.records if record.boxes is not None)
-    return _dealt(known, manifest, manifest, config(few, split=str(tmp_path / "given.json")), named=True)[1]
+    given = config(few, split=str(tmp_path / "given.json"))
+    return _dealt(known, manifest, given, set(), set(few.ids), named=True)[1]
 
 
 def test_images_without_xml_in_or_like_a_given_test_part_are_left_alone(few, tmp_path):

@@ -58,6 +58,7 @@ def test_a_fold_of_a_split_without_labelled_images_is_none(steel, tiny_path, tmp
     run = train(images, folds=folds, recipe="probe", options=options, out=tmp_path / "run")
     assert run.metrics.images == 54
     assert run.bundle.card.protocol.startswith("3-fold cross-validation")
+    assert run.table.fold.tolist() == run.split.fold_of(run.table.ids).tolist()
     two = replace(folds, folds=(folds.folds[0] + folds.folds[2] + folds.folds[3], folds.folds[1]))
-    with pytest.raises(DataError, match=r"expected at least 2 folds with images to learn from, found 1 of 2"):
+    with pytest.raises(DataError, match=r"expected at least 2 folds with images to learn from, found 1 among 2"):
         train(images, folds=two, recipe="probe", options=options, out=tmp_path / "two")
