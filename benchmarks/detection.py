@@ -111,7 +111,7 @@ def _accuracy(images: Manifest) -> None:
         print(path.name, file=sys.stderr, flush=True)
         card, found = _card(path), read_coco_results(path, images)
         network, metrics = card["provenance"].get("network", {}), _metrics(found)
-        folds = np.unique(found.fold) if found.fold is not None else np.arange(FOLDS)
+        folds = np.unique(found.fold) if split.startswith("folds") else np.arange(FOLDS)
         table.add(
             model,
             split if len(folds) == FOLDS else f"{split}: {', '.join(map(str, folds))} alone",
