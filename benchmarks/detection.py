@@ -108,8 +108,7 @@ def _accuracy(images: Manifest) -> None:
     )
     for path in sorted(PREDICTIONS.glob("*.json.gz")):
         model, _, split = path.name.removesuffix(".json.gz").partition("--")
-        print(path.name, file=sys.stderr, flush=True)
-        card, found = _card(path), read_coco_results(path, images)
+        card, found = _card(path), _found(path, images)
         network, metrics = card["provenance"].get("network", {}), _metrics(found)
         folds = np.unique(found.fold) if split.startswith("folds") else np.arange(FOLDS)
         table.add(
@@ -154,7 +153,7 @@ def _leak(images: Manifest) -> None:
         model, _, split = path.name.removesuffix(".json.gz").partition("--")
         part = split.partition("-seed")[0]
         if part in LEAK_PARTS:
-            metrics = _scored(path, images)
+            metrics = _metrics(_found(path, images))
             found[model][part].append((metrics.map50, metrics.map50_95))
     if not found:
         return
@@ -283,9 +282,9 @@ def _milliseconds(inspector: Inspector, path: Path) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _scored(path: Path, images: Manifest) -> DetectionMetrics:
+def _found(path: Path, images: Manifest) -> DetectionTable:
     print(path.name, file=sys.stderr, flush=True)
-    return _metrics(read_coco_results(path, images))
+    return read_coco_results(path, images)
 
 
 def _metrics(table: DetectionTable) -> DetectionMetrics:

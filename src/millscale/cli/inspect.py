@@ -271,7 +271,8 @@ def image_paths(paths: Sequence[str], apart: Sequence[Path] = ()) -> "tuple[list
             images, problems = image_paths(matches, apart)
         else:
             raise DataError(f"{text}: expected a file, a folder or a glob that matches, found nothing. Check the path.")
-        found, lost = found + images, lost + problems
+        found += images
+        lost += problems
     return found, lost
 
 
