@@ -3,6 +3,8 @@
     python scripts/detectors.py kaggle yolo_n           trained and judged on the published 1440/360 split
     python scripts/detectors.py views yolo_n            that model again, four and eight views of each image fused
     python scripts/detectors.py views yolo_n+yolo_s     the boxes of both, likewise
+    python scripts/detectors.py fuse yolo_n-8views+ssd  committed boxes of the published split, brought to one scale and
+                                                        fused as `ensemble` does; no network is needed
     python scripts/detectors.py inner yolo_n            a group-clean part of its training images judged: choose here
     python scripts/detectors.py fold0 yolo_n            trained without fold 0 of the group-clean five, judged on it;
                                                         with fold1 to fold4, the cross-validation
@@ -19,6 +21,7 @@ detection`` is small: the boxes found, image by image, and the card, in ``benchm
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -45,6 +48,9 @@ from millscale.pipeline.run import write_json
 from millscale.pipeline.tasks.detect import measured, on_card
 from millscale.pipeline.train import train
 from millscale.runtime.bundle import open_bundle
+from millscale.runtime.card import Fusion
+from millscale.runtime.fusion import AGREE, common_scales
+from millscale.runtime.locate import fused
 
 ROOT = Path(__file__).parent.parent
 RUNS, PREDICTIONS = ROOT / "runs/detectors", ROOT / "benchmarks/predictions"
@@ -63,7 +69,8 @@ COMMITTED = "yolo_n--kaggle1440"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("split", choices=("kaggle", "views", "inner", *FOLDS, "leaky", "clean", "consensus", "few"))
+    splits = ("kaggle", "views", "fuse", "inner", *FOLDS, "leaky", "clean", "consensus", "few")
+    parser.add_argument("split", choices=splits)
     parser.add_argument("detector")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="options")
@@ -76,6 +83,9 @@ def main() -> None:
         test = images.select(_kaggle(data, images)["val"])
         for views in VIEWS:
             _judge_again(given.detector.split("+"), test, views)
+        return
+    if given.split == "fuse":
+        _fuse(given.detector, images.with_groups(audited(images, _tell).groups))
         return
     options: dict[str, Any] = dict(option.split("=", 1) for option in given.options)
     options |= {"detector": given.detector, "final": "reuse", "held_out_folds": 0}
@@ -175,6 +185,35 @@ def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> 
     card["provenance"] |= {"network": network}
     write_json(PREDICTIONS / f"{name}.card.json", card)
     print(f"{name}: mAP50 {found.metrics.map50:.1%}, mAP50-95 {found.metrics.map50_95:.1%}")
+
+
+def _fuse(members: str, images: Manifest) -> None:
+    """The committed boxes of several detectors as one answer; scales for an image come from other groups' images."""
+    paths = [PREDICTIONS / f"{member}--kaggle1440.json.gz" for member in members.split("+")]
+    first, *others = (read_coco_results(path, images) for path in paths)
+    assert all(table.classes == first.classes for table in others)
+    rows = [dict(zip(table.ids, table.found, strict=True)) for table in (first, *others)]
+    groups = dict(zip(first.ids, first.groups, strict=True))
+    answer = {}
+    for fold in split(images.select(first.ids), groups=groups, seed=0).folds:
+        away = groups.keys() - {*fold}
+        scales = common_scales([np.concatenate([found[name].score for name in away]) for found in rows])
+        fusion = Fusion(weights=(1.0,) * len(rows), scales=scales, iou=AGREE, thresholds={})
+        answer |= {name: fused([found[name] for found in rows], fusion) for name in fold}
+    table = replace(first, found=tuple(answer[name] for name in first.ids))
+    name = f"{members}--kaggle1440"
+    write_coco_results(PREDICTIONS / f"{name}.json.gz", table)
+    networks = [_network(path) for path in paths]
+    network = {key: sum(one[key] for one in networks) for key in ("parameters", "gflops")}
+    metrics = measured(table, seed=0)
+    card = {"name": name, "provenance": {"network": network}, "metrics": on_card(metrics)}
+    write_json(PREDICTIONS / f"{name}.card.json", card)
+    print(f"{name}: mAP50 {metrics.map50:.1%}, mAP50-95 {metrics.map50_95:.1%}")
+
+
+def _network(path: Path) -> dict[str, float]:
+    card = json.loads((path.parent / path.name.replace(".json.gz", ".card.json")).read_text(encoding="utf-8"))
+    return cast(dict[str, float], card["provenance"]["network"])
 
 
 def _run(images: Manifest, config: TrainConfig, folder: Path, name: str, fold: int | None = None) -> None:

@@ -23,7 +23,9 @@ def ensemble(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Annotated images that no member learned from: thresholds are chosen on them."),
+        typer.Option(
+            help="Annotated images that no member learned from: the scale of scores and thresholds are chosen on them."
+        ),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images whose annotations cannot be used, instead of stopping.")

@@ -1,10 +1,15 @@
 """Bundles made of others: detectors whose boxes are fused, a classifier and a detector, one that sees several views."""
 
 import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
 from millscale.data.manifest import Manifest
@@ -17,7 +22,8 @@ from millscale.pipeline.summary import silent
 from millscale.pipeline.tasks.detect import measured, on_card
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle, open_bundle
 from millscale.runtime.card import Fusion, Part, Views
-from millscale.runtime.fusion import AGREE
+from millscale.runtime.fusion import AGREE, common_scales
+from millscale.runtime.inspector import Inspector
 from millscale.runtime.join import join, lead_of
 
 
@@ -36,7 +42,7 @@ def ensemble(
 
     The boxes of several detectors are fused. What several detectors or views find scores less than what one does, so
     the thresholds from which boxes count are to be chosen anew, on annotated images; without, a box counts from the
-    weighted mean of the detectors' own.
+    weighted mean of the detectors' own. On such images the scores of several detectors are brought to one scale, too.
 
     Args:
         paths: of the bundles; at most one of them classifies.
@@ -45,8 +51,8 @@ def ensemble(
         views: dihedral views that each detector looks at; None leaves their cards as they are.
         tile: pixels of the original along the side of the windows that each detector looks at, 0 for whole images; None
             as ``views``.
-        images: annotated ones that no member learned from; thresholds are chosen on them as after a training, but for
-            classes that they do not show.
+        images: annotated ones that no member learned from; scales of scores and thresholds are chosen on them, the
+            latter as after a training, but for classes that they do not show.
         skip_bad: leave out those whose annotations cannot be used, instead of stopping.
         progress: called with (what, done, total).
 
@@ -99,7 +105,35 @@ def ensemble(
     elif len(detectors) > 1:
         fused = _fusion(detectors, shares)
     made = join(bundles, described, fused)
-    return made if images is None else _with_thresholds(made, images, progress, skip_bad=skip_bad)
+    if images is None:
+        return made
+    return _with_thresholds(_on_one_scale(made, images, progress), images, progress, skip_bad=skip_bad)
+
+
+def _on_one_scale(bundle: Bundle, images: Manifest, progress: Progress) -> Bundle:
+    """The bundle, if of several detectors, with scales on which they score the images alike."""
+    if bundle.card.fusion is None:
+        return bundle
+    inspector = Inspector(bundle, tasks=("detect",))
+
+    def scores(path: Path) -> Sequence[NDArray[np.float32]]:
+        try:
+            return inspector.scores(path)
+        except DataError:  # `evaluate` will tell, or leave it out
+            return ()
+
+    paths = [record.path for record in images.records if record.boxes is not None]
+    found = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, one in enumerate(pool.map(scores, paths), 1):
+            found += [one] if one else []
+            if done % 32 == 0 or done == len(paths):
+                progress("scores", done, len(paths))
+    if not found:  # `evaluate` will tell that, too
+        return bundle
+    card = bundle.card.model_dump(exclude={"sha256"})
+    card["fusion"]["scales"] = common_scales([np.concatenate(each) for each in zip(*found, strict=True)])
+    return make_bundle(card, bundle.members)
 
 
 def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, skip_bad: bool) -> Bundle:
@@ -130,6 +164,7 @@ def _with_thresholds(bundle: Bundle, images: Manifest, progress: Progress, *, sk
     card["protocol"] = (
         f"{len(found.table)} images of {Path(images.source).name}, none of which, byte for byte, a member has learned "
         "from, each judged at thresholds that images of other groups chose"
+        + (", the detectors' scores brought to one scale on these images" if bundle.card.fusion else "")
         + (f"; none of them shows {', '.join(kept)}, whose thresholds are as before" if kept else "")
     )
     return make_bundle(card, bundle.members)

@@ -3,6 +3,7 @@
 Pydantic checks it when a bundle is opened, because a bundle is untrusted input.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -26,6 +27,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Shift = Annotated[float, Field(ge=-16.0, le=16.0)]
+Scale = Annotated[tuple[tuple[Probability, Probability], ...], Field(min_length=2, max_length=100)]
 MemberName = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.(onnx|npy|png)$")]
 
 
@@ -125,6 +127,8 @@ class Fusion(_Strict):
 
     Attributes:
         weights: of each detector, in the order of their parts.
+        scales: of each detector, points (own score, common score) that rise from (0, 0) to (1, 1), by which its scores
+            become comparable to the others' (`runtime.fusion.common_scales`); empty leaves scores as they are.
         iou: boxes of one class that overlap by more than this are fused.
         least_score: fused boxes below it are dropped.
         most: boxes kept of an image, the strongest.
@@ -132,10 +136,21 @@ class Fusion(_Strict):
     """
 
     weights: tuple[Annotated[float, Field(gt=0)], ...]
+    scales: tuple[Scale, ...] = ()
     iou: Annotated[float, Field(gt=0, le=1)] = 0.55
     least_score: Probability = 0.001
     most: Annotated[int, Field(ge=1, le=MOST)] = 100
     thresholds: dict[str, Probability]
+
+    @model_validator(mode="after")
+    def _scales_rise(self) -> "Fusion":
+        if len(self.scales) not in (0, len(self.weights)):
+            raise ValueError(f"expected a scale for each of {len(self.weights)} detectors, found {len(self.scales)}")
+        for scale in self.scales:
+            steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(scale)]
+            if (scale[0], scale[-1]) != ((0, 0), (1, 1)) or any(own <= 0 or common < 0 for own, common in steps):
+                raise ValueError(f"expected scales that rise from (0, 0) to (1, 1), found {scale}")
+        return self
 
 
 class Costs(_Strict):

@@ -33,8 +33,7 @@ from millscale.runtime.decide import (
     decide_unknown,
     defect_score,
 )
-from millscale.runtime.fusion import fuse
-from millscale.runtime.locate import Locator, locator_of
+from millscale.runtime.locate import Locator, fused, locator_of
 from millscale.runtime.network import DEFAULT_BACKEND, open_network
 from millscale.runtime.openset import Limits, read_guard
 
@@ -301,11 +300,20 @@ class Inspector:
             return Inspection(path, None, None, _since(start), error)
         return Inspection(path, prediction, self.decide(prediction, costs), _since(start))
 
+    def scores(self, image: Image | bytes | Path | str) -> tuple[NDArray[np.float32], ...]:
+        """Of each detector, the scores of all boxes that it finds, before they are fused or brought to one scale.
+
+        Raises:
+            DataError: the image cannot be decoded.
+        """
+        pixels = as_plane(_pixels(image))
+        return tuple(np.asarray(locator.locate(pixels).score) for locator in self._locators.values())
+
     def _locate(self, pixels: Image) -> Boxes | None:
         found = [locator.locate(pixels) for locator in self._locators.values()]
         fusion = self.card.fusion
         if fusion is not None and found:
-            return fuse(found, fusion.weights, iou=fusion.iou, least_score=fusion.least_score, most=fusion.most)
+            return fused(found, fusion)
         return found[0] if found else None
 
     def _check_golden(self, bundle: Bundle, source: str) -> None:

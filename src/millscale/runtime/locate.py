@@ -9,9 +9,9 @@ from millscale.core.errors import ModelError
 from millscale.core.types import Boxes, Image
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.imaging.tiling import framed, windows_of
-from millscale.runtime.card import Detection, Part
+from millscale.runtime.card import Detection, Fusion, Part
 from millscale.runtime.detect import decode, shifted
-from millscale.runtime.fusion import IOU, fuse
+from millscale.runtime.fusion import IOU, fuse, rescaled
 from millscale.runtime.network import Network, open_network
 from millscale.runtime.views import boxes_of_view, view_of
 from millscale.runtime.windows import united
@@ -82,7 +82,7 @@ class Locator:
 
     def _look(self, image: Image) -> Boxes:
         found = [self._locate_in(image, view) for view in range(self._views)]
-        return found[0] if len(found) == 1 else _fused(found, self._detection)
+        return found[0] if len(found) == 1 else _views_fused(found, self._detection)
 
     def _locate_in(self, image: Image, view: int) -> Boxes:
         seen = view_of(image, view)
@@ -103,9 +103,16 @@ class Locator:
         return boxes[0], scores[0], geometry
 
 
-def _fused(found: Sequence[Boxes], detection: Detection) -> Boxes:
+def _views_fused(found: Sequence[Boxes], detection: Detection) -> Boxes:
     """What several views found, as one answer."""
     return fuse(found, iou=detection.agree or IOU, least_score=detection.least_score, most=detection.most)
+
+
+def fused(found: Sequence[Boxes], fusion: Fusion) -> Boxes:
+    """What several detectors found in an image, as one answer."""
+    if fusion.scales:
+        found = [rescaled(boxes, scale) for boxes, scale in zip(found, fusion.scales, strict=True)]
+    return fuse(found, fusion.weights, iou=fusion.iou, least_score=fusion.least_score, most=fusion.most)
 
 
 def golden_scores(graph: bytes, part: Part, picture: Image, classes: int) -> list[float]:

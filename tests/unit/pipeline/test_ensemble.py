@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from millscale.core.boxes import iou_matrix
 from millscale.core.errors import DataError, UsageError
@@ -94,6 +96,39 @@ def test_fused_detectors_get_thresholds_of_the_fused_scores(knowing, images):
     some = images.select(["1.png", "2.png", "3.png"])
     made = ensemble([knowing("detector"), knowing("one_eyed")], "made", images=some)
     assert made.card.thresholds["red"] == pytest.approx((0.2 + 0.1) / 2)
+
+
+@pytest.fixture
+def modest(grid, tmp_path):
+    """The grid detector, with the squares of its scores."""
+    model = onnx.load_from_string(grid.graph)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["roots" if name == "scores" else name for name in names]
+    model.graph.node.append(helper.make_node("Mul", ["roots", "roots"], ["scores"]))
+    golden = {"file": "golden.png", "scores": {"detector.onnx": [1.0, 0.04] + 8 * [0.0]}}
+    members = grid.members | {"detector.onnx": model.SerializeToString(), SEEN: npy(content_keys([]))}
+    return make_bundle(grid.card(name="modest", golden=golden), members).save(tmp_path / "modest.millscale")
+
+
+def test_detectors_that_score_unlike_are_brought_to_one_scale(knowing, modest, grid, images):
+    """What one gives .4 and .2, the other gives .16 and .04: the weights do not matter where both mean the same."""
+    made = ensemble([knowing("detector"), modest], "made", weights=[3, 1], images=images)
+    own, other = made.card.fusion.scales
+    assert {(0.4, 0.28), (0.2, 0.12)} <= {*own}
+    assert {(0.16, 0.28), (0.04, 0.12)} <= {*other}
+    boxes = Inspector.open(made).inspect(grid.picture({(3, 3): (102, 0, 0)})).boxes
+    assert boxes.score.tolist() == pytest.approx([0.28], abs=1e-4)
+    assert made.card.thresholds["red"] == pytest.approx(0.2)
+    assert "the detectors' scores brought to one scale on these images" in made.card.protocol
+    alone = ensemble([knowing("detector"), modest], "alone", weights=[3, 1])
+    assert alone.card.fusion.scales == ()
+
+
+def test_scales_are_chosen_anew_from_the_detectors_own_scores(knowing, modest, images, tmp_path):
+    first = ensemble([knowing("detector"), modest], "first", images=images)
+    again = ensemble([first.save(tmp_path / "first.millscale")], "again", images=images)
+    assert again.card.fusion == first.card.fusion
 
 
 def test_a_classifier_beside_it_stays_as_it_is(knowing, images):

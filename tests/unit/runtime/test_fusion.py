@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from millscale.core.types import Boxes
-from millscale.runtime.fusion import fuse
+from millscale.runtime.fusion import common_scales, fuse, rescaled
 
 NONE = Boxes(np.zeros((0, 4)), np.zeros(0))
 A, B = [0, 0, 10, 10], [0, 0, 10, 8]  # IoU .8
@@ -65,3 +67,42 @@ def test_the_weak_and_the_many_are_left_out():
     found = [boxes((A, 0, 0.8), ([20, 0, 30, 10], 0, 0.6), ([40, 0, 50, 10], 0, 0.1))]
     assert [s for _, s, _ in fused(found, least_score=0.3)] == [pytest.approx(0.8), pytest.approx(0.6)]
     assert [s for _, s, _ in fused(found, most=1)] == [pytest.approx(0.8)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        # the strongest of each become .7, the second .4
+        ([[0.9, 0.5], [0.3, 0.5]], [[(0.5, 0.4), (0.9, 0.7)], [(0.3, 0.4), (0.5, 0.7)]]),
+        # what the others have no partner for is left to the line below
+        ([[0.9, 0.5, 0.1], [0.5]], [[(0.9, 0.7)], [(0.5, 0.7)]]),
+        # one that gives two boxes the same score cannot tell them apart
+        ([[0.8, 0.8], [0.6, 0.2]], [[(0.8, 0.6)], [(0.2, 0.5), (0.6, 0.7)]]),
+        # no score beyond 0 and 1
+        ([[1.0, 0.5], [0.6, 0.0]], [[(0.5, 0.25)], [(0.6, 0.8)]]),
+        ([[0.9, 0.5], []], [[], []]),
+    ],
+)
+def test_scales_worked_out_by_hand(scores, expected):
+    found = common_scales([np.array(one, np.float32) for one in scores])
+    assert [list(scale) for scale in found] == [[(0, 0), *inside, (1, 1)] for inside in expected]
+
+
+def test_between_the_points_of_a_scale_are_lines():
+    found = boxes((A, 0, 0.8), (A, 1, 0.25), (B, 0, 1.0))
+    answer = rescaled(found, ((0, 0), (0.5, 0.1), (1, 1)))
+    assert answer.score.tolist() == pytest.approx([0.1 + 0.9 * 0.6, 0.05, 1.0])
+    assert (answer.xyxy == found.xyxy).all()
+    assert (answer.class_id == found.class_id).all()
+
+
+@given(st.lists(st.lists(st.integers(1, 9999), min_size=3, max_size=10, unique=True), min_size=2, max_size=4))
+def test_on_one_scale_the_strongest_boxes_of_all_detectors_are_equally_strong(scores):
+    found = [boxes(*((A, 0, score / 10000) for score in own)) for own in scores]
+    scales = common_scales([one.score for one in found])
+    answers = [rescaled(one, scale) for one, scale in zip(found, scales, strict=True)]
+    least = min(map(len, scores))
+    first = np.sort(answers[0].score)[::-1][:least]
+    for before, after in zip(found, answers, strict=True):
+        assert np.sort(after.score)[::-1][:least] == pytest.approx(first, abs=2e-4)
+        assert (np.diff(after.score[np.argsort(before.score)]) >= 0).all()

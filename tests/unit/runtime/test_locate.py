@@ -11,7 +11,7 @@ from millscale.imaging.decode import decode_image
 from millscale.imaging.preprocess import Preprocess
 from millscale.runtime.bundle import open_bundle
 from millscale.runtime.card import Detection, Part
-from millscale.runtime.locate import TOP_SCORES, Locator, _fused, golden_scores, locator_of
+from millscale.runtime.locate import TOP_SCORES, Locator, _views_fused, golden_scores, locator_of
 from millscale.runtime.network import open_network
 
 
@@ -126,7 +126,7 @@ def test_without_windows_a_large_image_shows_less(locator):
 @pytest.mark.parametrize(("agree", "count"), [(None, 1), (0.59, 1), (0.61, 2)])
 def test_what_views_found_is_one_box_where_it_overlaps_by_more_than_the_card_says(agree, count):
     one, other = Boxes([[0, 0, 10, 10]], [0], [0.8]), Boxes([[0, 0, 10, 6]], [0], [0.4])  # IoU .6
-    assert len(_fused([one, other], Detection(agree=agree, views=2))) == count
+    assert len(_views_fused([one, other], Detection(agree=agree, views=2))) == count
 
 
 @pytest.mark.parametrize(("bundle", "least"), [("detector", 0.8), ("one_eyed", 0.2)])
