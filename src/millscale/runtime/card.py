@@ -127,8 +127,8 @@ class Fusion(_Strict):
 
     Attributes:
         weights: of each detector, in the order of their parts.
-        scales: of each detector, points (own score, common score) that rise from (0, 0) to (1, 1), by which its scores
-            become comparable to the others' (`runtime.fusion.common_scales`); empty leaves scores as they are.
+        scales: of each detector, points (own score, common score) that rise from (0, 0) to an own score of 1, by
+            which its scores become comparable to the others' (`runtime.fusion.common_scales`); empty leaves them.
         iou: boxes of one class that overlap by more than this are fused.
         least_score: fused boxes below it are dropped.
         most: boxes kept of an image, the strongest.
@@ -148,8 +148,8 @@ class Fusion(_Strict):
             raise ValueError(f"expected a scale for each of {len(self.weights)} detectors, found {len(self.scales)}")
         for scale in self.scales:
             steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(scale)]
-            if (scale[0], scale[-1]) != ((0, 0), (1, 1)) or any(own <= 0 or common < 0 for own, common in steps):
-                raise ValueError(f"expected scales that rise from (0, 0) to (1, 1), found {scale}")
+            if scale[0] != (0, 0) or scale[-1][0] != 1 or any(own <= 0 or common < 0 for own, common in steps):
+                raise ValueError(f"expected scales that rise from (0, 0) to an own score of 1, found {scale}")
         return self
 
 

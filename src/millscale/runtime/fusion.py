@@ -21,7 +21,7 @@ ten detectors, on images held out to choose it, won .7 to 1.9 points of mAP50-95
 
 Floats = NDArray[np.float64]
 Scale = Sequence[tuple[float, float]]
-"""Points (a detector's own score, the common one), both rising from (0, 0) to (1, 1); between them lines."""
+"""Points (a detector's own score, the common one) that rise from (0, 0) to an own score of 1; between them lines."""
 _POINTS = 32
 """Of a scale: enough to follow a curve, few enough to read in a card."""
 
@@ -91,8 +91,8 @@ def common_scales(scores: Sequence[NDArray[np.floating]]) -> tuple[Scale, ...]:
 def _scale(own: Floats, common: Floats) -> Scale:
     places = np.unique(own.round(4), return_inverse=True)
     found = zip(places[0], np.bincount(places[1], common) / np.bincount(places[1]), strict=True)
-    inside = [(float(x), round(float(y), 4)) for x, y in found if 0 < x < 1]
-    return ((0.0, 0.0), *inside, (1.0, 1.0))
+    points = [(0.0, 0.0), *((float(x), round(float(y), 4)) for x, y in found if x > 0)]
+    return points if points[-1][0] == 1 else [*points, (1.0, 1.0)]
 
 
 def rescaled(boxes: Boxes, scale: Scale) -> Boxes:

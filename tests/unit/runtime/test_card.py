@@ -41,6 +41,7 @@ def test_limits_that_no_sensor_can_keep_are_refused(colours, limits):
         (2 * [[(0, 0), (0.5, 0.6), (0.6, 0.5), (1, 1)]], "scales that rise"),
         (2 * [[(0, 0), (0.5, 0.6)]], "scales that rise"),
         (2 * [[(0, 0.1), (1, 1)]], "scales that rise"),
+        (2 * [[(0, 0), (0, 0.5), (1, 1)]], "scales that rise"),
         (2 * [[(1, 1)]], "at least 2 items"),
         (2 * [[(0, 0), (0.5, 1.5), (1, 1)]], "less than or equal to 1"),
     ],
@@ -48,4 +49,4 @@ def test_limits_that_no_sensor_can_keep_are_refused(colours, limits):
 def test_scales_that_would_turn_scores_over_are_refused(scales, message):
     with pytest.raises(ValueError, match=message):
         Fusion(weights=(1, 1), thresholds={}, scales=scales)
-    assert Fusion(weights=(1, 1), thresholds={}, scales=2 * [[(0, 0), (0.5, 0.2), (0.7, 0.2), (1, 1)]]).scales
+    assert Fusion(weights=(1, 1), thresholds={}, scales=2 * [[(0, 0), (0.5, 0.2), (0.7, 0.2), (1, 0.9)]]).scales

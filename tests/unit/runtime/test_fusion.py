@@ -78,14 +78,16 @@ def test_the_weak_and_the_many_are_left_out():
         ([[0.9, 0.5, 0.1], [0.5]], [[(0.9, 0.7)], [(0.5, 0.7)]]),
         # one that gives two boxes the same score cannot tell them apart
         ([[0.8, 0.8], [0.6, 0.2]], [[(0.8, 0.6)], [(0.2, 0.5), (0.6, 0.7)]]),
-        # no score beyond 0 and 1
-        ([[1.0, 0.5], [0.6, 0.0]], [[(0.5, 0.25)], [(0.6, 0.8)]]),
+        # one that is too sure of all tells nothing
+        ([[1.0, 1.0, 0.5], [0.6, 0.2, 0.0]], [[(0.5, 0.25), (1, 0.7)], [(0.2, 0.6), (0.6, 0.8)]]),
         ([[0.9, 0.5], []], [[], []]),
     ],
 )
 def test_scales_worked_out_by_hand(scores, expected):
     found = common_scales([np.array(one, np.float32) for one in scores])
-    assert [list(scale) for scale in found] == [[(0, 0), *inside, (1, 1)] for inside in expected]
+    for scale, inside in zip(found, expected, strict=True):
+        end = [(1, 1)] if (1, 0.7) not in inside else []
+        assert [pytest.approx(point) for point in [(0, 0), *inside, *end]] == scale
 
 
 def test_between_the_points_of_a_scale_are_lines():
