@@ -1,6 +1,7 @@
 """Train the detectors that the tables report, one at a time; needs MILLSCALE_DATA/neu-det and MILLSCALE_WEIGHTS.
 
     python scripts/detectors.py kaggle yolo_n           trained and judged on the published 1440/360 split
+    python scripts/detectors.py kaggle yolo_n --seed 1  the same from another seed, a further member of an ensemble
     python scripts/detectors.py views yolo_n            that model again, four and eight views of each image fused
     python scripts/detectors.py views yolo_n+yolo_s     the boxes of both, likewise
     python scripts/detectors.py fuse yolo_n-8views+ssd  committed boxes of the published split, brought to one scale and
@@ -98,8 +99,9 @@ def main() -> None:
     if given.split == "few":
         images = _bared(images, load_split(file))
         config = replace(config, recipe="detect_semi")
-    model = f"{given.detector}-{options['views']}views" if "views" in options else given.detector
-    folder = RUNS / f"{given.detector}--{name}"
+    own = f"{given.detector}-seed{given.seed}" if given.split == "kaggle" and given.seed else given.detector
+    model = f"{own}-{options['views']}views" if "views" in options else own
+    folder = RUNS / f"{own}--{name}"
     if given.split in FOLDS:
         _run(images, config, folder, f"{model}--folds-seed{given.seed}", FOLDS.index(given.split))
     else:
