@@ -1,9 +1,7 @@
 """Bundles made of others: detectors whose boxes are fused, a classifier and a detector, one that sees several views."""
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from millscale.core.errors import DataError, UsageError
 from millscale.data.manifest import Manifest
 from millscale.imaging.tiling import check_tile
+from millscale.learn.patches import in_parallel
 from millscale.learn.recipe import Progress
 from millscale.metrics.detection import DetectionMetrics
 from millscale.metrics.detections import DetectionTable
@@ -115,20 +114,15 @@ def _on_one_scale(bundle: Bundle, images: Manifest, progress: Progress) -> Bundl
     if bundle.card.fusion is None:
         return bundle
     inspector = Inspector(bundle, tasks=("detect",))
+    paths = [record.path for record in images.records if record.boxes is not None]
 
-    def scores(path: Path) -> Sequence[NDArray[np.float32]]:
+    def scores(row: int) -> Sequence[NDArray[np.float32]]:
         try:
-            return inspector.scores(path)
+            return inspector.scores(paths[row])
         except DataError:  # `evaluate` will tell, or leave it out
             return ()
 
-    paths = [record.path for record in images.records if record.boxes is not None]
-    found = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, one in enumerate(pool.map(scores, paths), 1):
-            found += [one] if one else []
-            if done % 32 == 0 or done == len(paths):
-                progress("scores", done, len(paths))
+    found = [one for one in in_parallel(scores, len(paths), "scores", progress) if one]
     if not found:  # `evaluate` will tell that, too
         return bundle
     card = bundle.card.model_dump(exclude={"sha256"})
