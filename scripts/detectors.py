@@ -178,10 +178,7 @@ def _judge_again(detectors: list[str], test: Manifest, views: Literal[4, 8]) -> 
     assert isinstance(found.table, DetectionTable)
     shutil.copyfile(target / "predictions.json.gz", PREDICTIONS / f"{name}.json.gz")
     networks = [open_bundle(path).card.provenance["network"] for path in paths]
-    network = {
-        "parameters": sum(one["parameters"] for one in networks),
-        "gflops": views * sum(one["gflops"] for one in networks),
-    }
+    network = _together(networks, views)
     # As `ensemble --data` would choose and judge thresholds, without a second look at each image.
     card = bundle.card.model_dump(mode="json") | {"metrics": on_card(measured(found.table, seed=0))}
     card["provenance"] |= {"network": network}
@@ -205,12 +202,19 @@ def _fuse(members: str, images: Manifest) -> None:
     table = replace(first, found=tuple(answer[name] for name in first.ids))
     name = f"{members}--kaggle1440"
     write_coco_results(PREDICTIONS / f"{name}.json.gz", table)
-    networks = [_network(path) for path in paths]
-    network = {key: sum(one[key] for one in networks) for key in ("parameters", "gflops")}
+    network = _together([_network(path) for path in paths])
     metrics = measured(table, seed=0)
     card = {"name": name, "provenance": {"network": network}, "metrics": on_card(metrics)}
     write_json(PREDICTIONS / f"{name}.card.json", card)
     print(f"{name}: mAP50 {metrics.map50:.1%}, mAP50-95 {metrics.map50_95:.1%}")
+
+
+def _together(networks: Sequence[Mapping[str, float]], views: int = 1) -> dict[str, float]:
+    """The size of several networks, and the operations of all on so many views of an image."""
+    return {
+        "parameters": sum(one["parameters"] for one in networks),
+        "gflops": views * sum(one["gflops"] for one in networks),
+    }
 
 
 def _network(path: Path) -> dict[str, float]:
