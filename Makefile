@@ -2,7 +2,7 @@
 #   make demo [DATA=folder] [BACKBONE=name]   the main job, offline; without DATA on synthetic steel
 #   make test                                 the whole suite
 #   make check                                style, types, layers
-#   make bench                                the tables in benchmarks/results (needs MILLSCALE_DATA)
+#   make bench                                the tables in benchmarks/results (needs MILLSCALE_DATA and _WEIGHTS)
 #   make docs                                 docs/cli.md, and the pictures and tables of the README
 #   make backbone | bundle                    what ships inside the package (needs MILLSCALE_DATA and _WEIGHTS)
 

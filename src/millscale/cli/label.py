@@ -158,7 +158,7 @@ def check(
             say(f"{score:>6.1%}  {image}: {label}, perhaps {suggestion}")
         say(f"{len(found.suspects)} of {len(found.rows)} labels are contradicted: {folder / 'suspects.html'}")
         if found.suspects:
-            applied = f"millscale label apply {folder / 'suspects.csv'} --labels FILE --suggestions"
+            applied = f"millscale label apply {folder / 'suspects.csv'} --labels FILE --suggestions --data {directory}"
             say(f"Strike out the rows of suspects.csv whose label is right; then `{applied}`.")
 
 

@@ -42,7 +42,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds and of everything random.")] = 0,
     option: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the recipe; may be repeated.")
     ] = None,
     good: Annotated[list[str] | None, typer.Option(help="A class that is no defect; may be given again.")] = None,
     cost: Annotated[

@@ -5,7 +5,7 @@ import numpy as np
 from millscale.data.classes import is_good
 from millscale.data.manifest import ImageRecord
 from millscale.data.masks import foreground
-from millscale.imaging.decode import read_image
+from millscale.imaging.decode import read_mask
 
 
 def is_defect_free(record: ImageRecord) -> bool | None:
@@ -20,5 +20,5 @@ def is_defect_free(record: ImageRecord) -> bool | None:
     if record.label is not None:
         return is_good(record.label)
     if record.mask is not None:
-        return not np.any(foreground(read_image(record.mask)))
+        return not np.any(foreground(read_mask(record.mask)))
     return None if record.boxes is None else not len(record.boxes)

@@ -14,9 +14,8 @@ from millscale.core.errors import DataError
 from millscale.core.types import Image
 
 THRESHOLD = 127
-"""A pixel above it is foreground; masks saved as JPEG or resized are not binary."""
-MOST_KINDS = 32
-"""A mask with nothing brighter holds a defect kind's number in each pixel, as those of VisA."""
+"""A pixel above it is foreground, for masks saved as JPEG or resized are not binary; but where a mask has nothing
+brighter, its pixels hold the numbers or the colours of kinds of defects, as those of VisA."""
 
 
 def foreground(mask: NDArray[np.bool_] | Image) -> NDArray[np.bool_]:
@@ -24,12 +23,12 @@ def foreground(mask: NDArray[np.bool_] | Image) -> NDArray[np.bool_]:
 
     Args:
         mask: ``(H, W)`` bool; or ``(H, W)`` or ``(H, W, 3)`` uint8: a pixel is foreground above 127 in its brightest
-            channel; where the mask has no pixel above 32, wherever it is not 0.
+            channel; where the mask has no pixel above 127, wherever it is not 0.
     """
     if mask.dtype == np.bool_:
         return np.asarray(mask, np.bool_)
     grey = mask if mask.ndim == 2 else mask.max(2)
-    return np.asarray(grey > (0 if grey.max(initial=0) <= MOST_KINDS else THRESHOLD), np.bool_)
+    return np.asarray(grey > (THRESHOLD if grey.max(initial=0) > THRESHOLD else 0), np.bool_)
 
 
 def boxes_of_mask(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area: int = 1) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@
 | 16 bit (12 to 16 in TIFF)     | scaled to 8 bit by the declared depth: round(255 v / (2^depth - 1)); in    |
 |                               | TIFF MaxSampleValue may declare fewer bits; a value above it is refused;   |
 |                               | RGB of 16 bits keeps the high byte; ``read_header(path).note`` says so     |
+| 16 bit, of a mask             | kept where none is above 255; else as above, but what is not 0 stays so    |
 | 32 bit, floating point        | refused: its range is not declared, scale it where it is known             |
 | CMYK, Lab                     | refused: the colours depend on a profile                                   |
 | alpha, transparent colour     | dropped where the whole picture is opaque, else refused                    |
@@ -92,8 +93,28 @@ def read_image(path: Path | str, *, max_pixels: int | None = None) -> Image:
     return decode_image(_file_bytes(Path(path), cap), str(path), max_pixels=cap)
 
 
-def decode_image(data: bytes, name: str = "image", *, max_pixels: int | None = None) -> Image:
+def read_mask(path: Path | str) -> Image:
+    """Decode a file whose pixels say where something is, and may be numbers of what it is.
+
+    Returns:
+        As `read_image`.
+
+    Raises:
+        DataError: as `read_image`.
+        UsageError: as `read_image`.
+    """
+    cap = _cap(None)
+    return decode_image(_file_bytes(Path(path), cap), str(path), max_pixels=cap, numbers=True)
+
+
+def decode_image(data: bytes, name: str = "image", *, max_pixels: int | None = None, numbers: bool = False) -> Image:
     """Decode the bytes of an image file by the rules above; ``name`` stands in the messages.
+
+    Args:
+        data: the file's.
+        name: of the file.
+        max_pixels: the cap; None as the environment says.
+        numbers: of 16 bits a pixel, whether small ones must stay apart from 0, as of a mask.
 
     Returns:
         ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8; may be read-only.
@@ -109,7 +130,7 @@ def decode_image(data: bytes, name: str = "image", *, max_pixels: int | None = N
             raise _truncated(name, reason)
         _require_tiles(picture, name)
         with _silenced(picture):
-            pixels = _pixels(picture, name)
+            pixels = _pixels(picture, name, numbers=numbers)
         _require_unfilled(data, picture, pixels, name)
         return _upright(pixels, orientation)
 
@@ -238,13 +259,13 @@ def _require_supported(picture: PIL.Image.Image, name: str) -> None:
         )
 
 
-def _pixels(picture: PIL.Image.Image, name: str) -> Image:
+def _pixels(picture: PIL.Image.Image, name: str, *, numbers: bool = False) -> Image:
     """The stored picture, before orientation, as uint8 grey or RGB."""
     mode = picture.mode
     if mode == "L" and "transparency" not in picture.info:
         return _array(picture)
     if mode in _GREY16:
-        return _grey16(picture, name)
+        return _grey16(picture, name, numbers=numbers)
     if mode in _ALPHA or "transparency" in picture.info:
         picture = _opaque(picture, name)
         mode = picture.mode
@@ -302,13 +323,15 @@ def _note(picture: PIL.Image.Image, depth: int) -> str:
     return f"{depth} bit scaled to 8" if picture.mode in _GREY16 else f"{depth} bit, high byte kept"
 
 
-def _grey16(picture: PIL.Image.Image, name: str) -> Image:
+def _grey16(picture: PIL.Image.Image, name: str, *, numbers: bool) -> Image:
     top = 2 ** _depth(picture) - 1
     values: NDArray[np.uint32] = np.asarray(picture).astype(np.uint32)
     found = int(values.max())
     if found > top:
         raise DataError(f"{name}: expected values up to the declared {top}, found {found}. Correct the header.")
     scaled: Image = ((values * 255 + top // 2) // top).astype(np.uint8)
+    if numbers:
+        scaled = values.astype(np.uint8) if found <= 255 else np.maximum(scaled, values > 0)
     white_is_zero = getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0
     return ~scaled if white_is_zero else scaled
 

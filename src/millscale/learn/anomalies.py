@@ -17,7 +17,7 @@ from millscale.data.manifest import ImageRecord
 from millscale.data.masks import foreground
 from millscale.features.backbone import DEFAULT_BACKBONE, Backbone, open_backbones
 from millscale.features.patch_graph import patch_graph
-from millscale.imaging.decode import read_image, read_size
+from millscale.imaging.decode import read_image, read_mask, read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.imaging.tiling import STEP, Tiling, Window, check_tile
 from millscale.learn.anomaly_graph import Evidence, Usual, anomaly_graph, evidence_graph, scaled_graph, usual
@@ -308,7 +308,7 @@ def count_pixels(counts: PixelCounts, record: ImageRecord, levels: NDArray[np.fl
     """Add the map ``(H, W)`` of a good image, or of a defective one that has a mask which shows something."""
     mask = np.zeros(levels.shape, np.bool_)
     if not good:
-        mask = foreground(read_image(record.mask)) if record.mask else mask
+        mask = foreground(read_mask(record.mask)) if record.mask else mask
         if mask.shape != levels.shape or not mask.any():
             return
     counts.add(levels, mask, group=record.group)

@@ -57,10 +57,10 @@ def ensemble(
 
     Raises:
         UsageError: too few bundles, one of them twice, other classes, another number of weights than detectors,
-            ``views``, ``tile`` or ``images`` without a detector, a tile that does not suit one, or ``images`` with a
-            member that keeps nothing of what it learned from.
+            ``views``, ``tile`` or ``images`` without a detector, a tile that does not suit one, an ensemble beside a
+            detector, two classifiers, or ``images`` with a member that keeps nothing of what it learned from.
         DataError: ``images`` without boxes, of other classes, or such as a member learned from.
-        ModelError: a bundle that cannot be opened, or two classifiers.
+        ModelError: a bundle that cannot be opened.
     """
     changed = (views, tile, images) != (None, None, None)
     if len(paths) < (1 if changed else 2):
@@ -81,17 +81,7 @@ def ensemble(
             f"data: expected bundles that keep what they learned from, found none of it in {', '.join(silent_ones)}. "
             "Train it anew, or leave --data out."
         )
-    locating = [bundle for bundle in bundles if bundle.card.detectors]
-    fused = locating[0].card.fusion if len(locating) == 1 else None
-    if weights is not None and len(detectors) < 2:
-        raise UsageError(f"weights: expected detectors to weigh, found {len(detectors)}. Leave them out.")
-    usual = fused.weights if fused else [1.0] * len(detectors)
-    shares = list(usual if weights is None else weights)
-    if len(shares) != len(detectors) or not all(0 < share < math.inf for share in shares):
-        raise UsageError(
-            f"weights: expected a number above 0 for each of {len(detectors)} detectors, found {shares}. "
-            "Give them in the order of the bundles."
-        )
+    fusion = _fusion_of(bundles, detectors, weights)
     described = {
         "name": name,
         "protocol": "not measured as a whole: run `millscale evaluate` on images that no member was trained on",
@@ -99,11 +89,7 @@ def ensemble(
         "provenance": {"members": [_facts(bundle) for bundle in bundles]},
         "licence_notes": " ".join(dict.fromkeys(bundle.card.licence_notes for bundle in bundles)),
     }
-    if fused is not None:
-        fused = fused.model_copy(update={"weights": tuple(shares)})
-    elif len(detectors) > 1:
-        fused = _fusion(detectors, shares)
-    made = join(bundles, described, fused)
+    made = join(bundles, described, fusion)
     if images is None:
         return made
     return _with_thresholds(_on_one_scale(made, images, progress), images, progress, skip_bad=skip_bad)
@@ -183,6 +169,30 @@ def _in_windows(part: Part, tile: int) -> Part:
             "--set tile=N."
         )
     return part.model_copy(update={"tile": tile or None})
+
+
+def _fusion_of(bundles: Sequence[Bundle], detectors: Sequence[Part], weights: Sequence[float] | None) -> Fusion | None:
+    """How the boxes of the detectors are fused, if there are several: as in the ensemble among them, or anew."""
+    locating = [bundle for bundle in bundles if bundle.card.detectors]
+    ensembles = [bundle.card.name for bundle in locating if bundle.card.fusion]
+    if ensembles and len(locating) > 1:
+        raise UsageError(
+            f"Expected single detectors to fuse, found fused ones in {', '.join(ensembles)}, whose weights and scales "
+            "would be lost. Name the bundles that it was made of instead."
+        )
+    if len(detectors) < 2:
+        if weights is not None:
+            raise UsageError(f"weights: expected detectors to weigh, found {len(detectors)}. Leave them out.")
+        return None
+    known = locating[0].card.fusion
+    usual = known.weights if known else [1.0] * len(detectors)
+    shares = tuple(usual if weights is None else weights)
+    if len(shares) != len(detectors) or not all(0 < share < math.inf for share in shares):
+        raise UsageError(
+            f"weights: expected a number above 0 for each of {len(detectors)} detectors, found {list(shares)}. "
+            "Give them in the order of the bundles."
+        )
+    return known.model_copy(update={"weights": shares}) if known else _fusion(detectors, shares)
 
 
 def _fusion(detectors: Sequence[Part], weights: Sequence[float]) -> Fusion:

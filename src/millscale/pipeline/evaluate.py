@@ -1,7 +1,7 @@
 """A bundle on a folder of labelled images: numbers with intervals, pictures, report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from millscale.pipeline.tasks import Metrics, Table, flow_of, task_of
 from millscale.report.html import write_report
 from millscale.report.report import AnomalyReport, DetectionReport, Protocol, Report
 from millscale.runtime.anomaly import read_normal
-from millscale.runtime.bundle import Bundle, open_bundle, recognised
+from millscale.runtime.bundle import SEEN, Bundle, open_bundle, recognised
 from millscale.runtime.card import Card, Costs, Views
 from millscale.runtime.inspector import Inspection, Inspector, packaged_bundle
 from millscale.runtime.network import DEFAULT_BACKEND
@@ -154,38 +154,19 @@ def evaluate(
     audit = audited(images, progress)
     audit = replace(audit, problems=tuple(p for p in audit.problems if p.code not in TO_LEARN_FROM))
     manifest = flow.usable(images, audit, to_learn=False)
-    strangers = manifest.select(())
-    if unknown_classes:
-        known = [record.id for record in manifest.records if record.label in inspector.card.classes]
-        strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
-    if name == "classify":
-        _check_labels(manifest, inspector.card)
-    maps = _Maps(bundling.good_classes(manifest, good_classes)) if name == "anomaly" else None
     cost = inspector.card.costs.model_copy(update=dict(costs)) if costs else None
-    found = _inspect(inspector, manifest.records, progress, maps, cost if name == "classify" else None)
-    seen = _seen(opened, manifest)
-    looks = _looks(inspector.card, views) if name == "detect" else ()
-    table: Table
-    metrics: Metrics
-    rates: dict[str, float | None] = {}
-    rate_intervals: dict[str, tuple[float, float]] = {}
-    cheapest = None
     if name == "detect":
-        table = _boxes_table(manifest, inspector.card, found)
-        metrics = table.evaluate(thresholds=inspector.card.thresholds)
-    elif maps is not None:
-        table = _scores_table(manifest, maps, found)
-        metrics = table.evaluate(threshold=1.0)
-        cheapest = _cheapest(table, opened, inspector, cost) if cost else None
+        judged = _judge_boxes(inspector, manifest, progress)
+    elif name == "anomaly":
+        judged = _judge_scores(opened, inspector, manifest, good_classes, cost, progress)
     else:
-        table = _table(manifest, inspector.card.classes, found)
-        metrics = table.evaluate()
-        rates, rate_intervals = _rates(inspector, manifest, found)
-    unknown = _unknown(found, strangers, _inspect(inspector, strangers.records, progress)) if len(strangers) else {}
+        judged = _judge_classes(inspector, manifest, cost, progress, unknown_classes=unknown_classes)
+    seen = int(recognised(manifest.select(judged.table.ids), opened.seen).sum())
+    looks = tuple({"views": count, "tile": tile} for count, tile in inspector.looks)
     report = flow.report(
-        table,
-        metrics,
-        _protocol(inspector.card, name, seen, len(manifest)),
+        judged.table,
+        judged.metrics,
+        _protocol(opened, name, seen, len(judged.table)),
         f"{inspector.card.name} on {Path(images.source).name}",
         audit_summary(audit),
         mosaic_of(images, audit),
@@ -193,20 +174,85 @@ def evaluate(
             "Bundle": inspector.card.name,
             "Made by": f"millscale {inspector.card.millscale_version}",
             **({"Looks at": "; ".join(map(_told, looks))} if looks else {}),
-            **{_RATES[key]: rate_in_words(value, rate_intervals.get(key)) for key, value in rates.items()},
+            **{
+                _RATES[key]: rate_in_words(value, judged.rate_intervals.get(key)) for key, value in judged.rates.items()
+            },
         },
     )
-    faults = sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
     result = Evaluation(
-        name, metrics, table, rates, rate_intervals, seen, faults, report, audit.problems, unknown, cheapest, looks
+        name,
+        judged.metrics,
+        judged.table,
+        judged.rates,
+        judged.rate_intervals,
+        seen,
+        judged.faults,
+        report,
+        audit.problems,
+        judged.unknown,
+        judged.cheapest,
+        looks,
     )
     if folder is not None:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         write_report(target / "report.html", report)
         write_json(target / "evaluation.json", result.to_json())
-        flow.save_predictions(target, table)
+        flow.save_predictions(target, judged.table)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What a task's judging found, as `Evaluation` has it."""
+
+    table: Table
+    metrics: Metrics
+    faults: int
+    rates: Mapping[str, float | None] = field(default_factory=dict)
+    rate_intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    cheapest: Mapping[str, float] | None = None
+
+
+def _judge_boxes(inspector: Inspector, manifest: Manifest, progress: Progress) -> _Judged:
+    found = _inspect(inspector, manifest.records, progress)
+    table = _boxes_table(manifest, inspector.card, found)
+    return _Judged(table, table.evaluate(thresholds=inspector.card.thresholds), _faults(found))
+
+
+def _judge_scores(
+    bundle: Bundle,
+    inspector: Inspector,
+    manifest: Manifest,
+    good: Sequence[str] | None,
+    cost: Costs | None,
+    progress: Progress,
+) -> _Judged:
+    maps = _Maps(bundling.good_classes(manifest, good))
+    found = _inspect(inspector, manifest.records, progress, maps)
+    table = _scores_table(manifest, maps, found)
+    cheapest = _cheapest(table, bundle, inspector, cost) if cost else None
+    return _Judged(table, table.evaluate(threshold=1.0), _faults(found), cheapest=cheapest)
+
+
+def _judge_classes(
+    inspector: Inspector, manifest: Manifest, cost: Costs | None, progress: Progress, *, unknown_classes: bool
+) -> _Judged:
+    strangers = manifest.select(())
+    if unknown_classes:
+        known = [record.id for record in manifest.records if record.label in inspector.card.classes]
+        strangers, manifest = manifest.select(set(manifest.ids) - set(known)), _restricted(manifest, known)
+    _check_labels(manifest, inspector.card)
+    found = _inspect(inspector, manifest.records, progress, costs=cost)
+    table = _table(manifest, inspector.card.classes, found)
+    rates, intervals = _rates(inspector, manifest, found)
+    unknown = _unknown(found, strangers, _inspect(inspector, strangers.records, progress)) if len(strangers) else {}
+    return _Judged(table, table.evaluate(), _faults(found), rates, intervals, unknown)
+
+
+def _faults(found: Sequence[Inspection]) -> int:
+    return sum(entry.prediction is not None and entry.prediction.fault is not None for entry in found)
 
 
 def _check_options(
@@ -347,10 +393,6 @@ def _boxes_table(manifest: Manifest, card: Card, found: list[Inspection]) -> Det
     )
 
 
-def _looks(card: Card, views: Views | None) -> tuple[Mapping[str, int | None], ...]:
-    return tuple({"views": views or part.detection.views, "tile": part.tile} for part in card.parts if part.detection)
-
-
 def _told(look: Mapping[str, int | None]) -> str:
     where = f"windows of {look['tile']} pixels" if look["tile"] else "whole images"
     return where if look["views"] == 1 else f"{where}, in {look['views']} views"
@@ -398,18 +440,17 @@ def _table(manifest: Manifest, classes: tuple[str, ...], found: list[Inspection]
     )
 
 
-def _seen(bundle: Bundle, manifest: Manifest) -> int:
-    """How many of the images the bundle was trained on, by content."""
-    return int(recognised(manifest, bundle.seen).sum())
-
-
-def _protocol(card: Card, task: str, seen: int, images: int) -> Protocol:
+def _protocol(bundle: Bundle, task: str, seen: int, images: int) -> Protocol:
+    card = bundle.card
     whole = {"dataset": card.dataset, "provenance": card.provenance}
     if task == "detect":
         whole = card.provenance.get("detector", whole)  # one beside a classifier, whose card this is
     trained = " and ".join(dict.fromkeys(_learned_from(**one) for one in whole["provenance"].get("members", [whole])))
     start = whole["provenance"].get("start")
     trained += f", after {start['images']} images by {start['name']}" if start else ""
+    if SEEN not in bundle.members:
+        trained += "; it keeps nothing of them, so that none can be recognised"
+        return Protocol("every image of the folder", trained, leak=None)
     if not seen:
         # A bundle keeps no pixels of its training images: a crop or another copy of one is not recognised.
         trained += "; none of these files is one of them byte for byte, shared pixels cannot be told"

@@ -25,7 +25,7 @@ from millscale.pipeline.bundling import good_classes
 from millscale.pipeline.config import RECIPES, TrainConfig, recipe_config
 from millscale.pipeline.run import RUN_FILE, Run, environment, write_json
 from millscale.pipeline.summary import audit_summary, mosaic_of, silent
-from millscale.pipeline.tasks import Table, flow_of, with_recipe
+from millscale.pipeline.tasks import Table, detect, flow_of, with_recipe
 from millscale.report.html import write_report
 from millscale.report.report import Protocol
 from millscale.runtime.bundle import recognised
@@ -84,6 +84,8 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     bare = {record.id for record in images.records if record.label is None and record.boxes is None}
     parts, home = _dealt(known, manifest, config, bare, listed, named=flow.NAMED_SPLITS)
     manifest = manifest.select(home)
+    if config.task == "detect":  # else it would claim to locate what only the part set aside shows
+        manifest = detect.of_drawn_classes(manifest)
     task = Task(
         manifest,
         np.array([home[name] for name in manifest.ids], np.int64),
@@ -146,7 +148,7 @@ def _dealt(
     usable = set(known.ids)
     bare = set(manifest.ids) - usable
     parts = _folds(known, config, (bare | unlabelled) - usable, listed - usable, named=named)
-    folds = parts.folds or (parts.val or parts.test, parts.train)
+    folds = parts.folds or (parts.test if usable.isdisjoint(parts.val) else parts.val, parts.train)
     home = {name: k for k, fold in enumerate(folds) for name in fold if name in usable}
     groups = {record.id: record.group for record in manifest.records}
     aside = {groups.get(name) for name in (*parts.test, *(() if parts.folds else parts.val))}
@@ -166,7 +168,7 @@ def _folds(manifest: Manifest, config: TrainConfig, unlabelled: set[str], others
         return split(manifest, folds=folds, groups=groups, seed=config.seed)
     given = load_split(Path(config.split))
     if named and not given.folds:
-        return _restricted(given, unlabelled | known, config.split)
+        return _restricted(given, known, unlabelled, config.split)
     filled = tuple(fold for fold in given.folds if not known.isdisjoint(fold))
     if len(filled) < _FEWEST_FOLDS:
         raise DataError(
@@ -184,22 +186,25 @@ def _folds(manifest: Manifest, config: TrainConfig, unlabelled: set[str], others
     return replace(given, folds=filled)
 
 
-def _restricted(given: Split, known: set[str], file: str) -> Split:
-    """The named parts as far as their images are known."""
-    train, val, test = (tuple(n for n in part if n in known) for part in (given.train, given.val, given.test))
-    if not train or not (val or test):
+def _restricted(given: Split, known: set[str], unlabelled: set[str], file: str) -> Split:
+    """The named parts as far as their images are there; some that are ``known`` must learn and be judged."""
+    learned, judged = (len(known.intersection(part)) for part in (given.train, (*given.val, *given.test)))
+    if not learned or not judged:
         raise DataError(
-            f"{file}: expected usable images in the part 'train' and in 'val' or 'test', found {len(train)} and "
-            f"{len(val) + len(test)}. Write the split anew with `millscale data split --part`."
+            f"{file}: expected usable images in the part 'train' and in 'val' or 'test', found {learned} and "
+            f"{judged}. Write the split anew with `millscale data split --part`."
         )
+    there = known | unlabelled
+    train, val, test = (tuple(n for n in part if n in there) for part in (given.train, given.val, given.test))
     return replace(given, train=train, val=val, test=test)
 
 
 def _protocol(
     task: Task, trained: Trained | TrainedAnomaly | TrainedDetector, table: Table, audit: Audit, images: Manifest
 ) -> Protocol:
-    parts = trained.parts if isinstance(trained, TrainedAnomaly) else task.folds
-    fitted = np.isin(np.arange(len(parts)), trained.trained_on)
+    parts, fitted = task.folds, np.ones(len(task.folds), np.bool_)
+    if isinstance(trained, TrainedAnomaly):  # which learns from good images alone
+        parts, fitted = trained.parts, np.isin(np.arange(len(fitted)), trained.trained_on)
     count = int(parts.max()) + 1
     if not len(table):
         return Protocol("nothing held out: no class has labels in two groups", "nothing else", 0.0)

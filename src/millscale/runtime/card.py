@@ -18,8 +18,8 @@ LONGEST_SIDE = 4096
 """Pixels; a card that asks for more would fill the memory with one image."""
 MOST = 1000
 """Boxes of an image, at most."""
-_MOST_PARTS = 9
-"""A classifier and eight detectors."""
+MOST_DETECTORS = 8
+"""Of a bundle."""
 
 Task = Literal["classify", "detect", "anomaly"]
 Views = Literal[1, 2, 4, 8]
@@ -234,7 +234,7 @@ class Card(_Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str
     millscale_version: str
-    parts: tuple[Part, ...] = Field(min_length=1, max_length=_MOST_PARTS)
+    parts: tuple[Part, ...] = Field(min_length=1, max_length=MOST_DETECTORS + 1)
     classes: tuple[str, ...] = Field(min_length=1)
     good_classes: tuple[str, ...] = ()
     preprocess: dict[str, Any] | None = None
@@ -319,8 +319,10 @@ class Card(_Strict):
     @model_validator(mode="after")
     def _has_what_its_parts_need(self) -> "Card":
         tasks = [part.task for part in self.parts]
-        if tasks.count("classify") > 1 or len({part.file for part in self.parts}) != len(tasks):
-            raise ValueError("expected at most one classifier, and every file in one part")
+        if tasks.count("classify") > 1 or tasks.count("detect") > MOST_DETECTORS:
+            raise ValueError(f"expected at most one classifier and {MOST_DETECTORS} detectors")
+        if len({part.file for part in self.parts}) != len(tasks):
+            raise ValueError("expected every file in one part")
         described = {"preprocess": self.preprocess, "calibration": self.calibration, "golden.probs": self.golden.probs}
         found = {name for name, value in described.items() if value is not None}
         wanted = set(described) if self.classifier else set()

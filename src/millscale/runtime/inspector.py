@@ -159,6 +159,7 @@ class Inspector:
 
         Raises:
             DataError: the image cannot be decoded.
+            UsageError: an array that holds no pixels, or of another shape or type.
             ModelError: a network's answer is not finite, or of other classes.
         """
         return self._inspect(_pixels(image), maps=True)
@@ -256,6 +257,11 @@ class Inspector:
     def locates(self) -> bool:
         """Whether predictions have boxes."""
         return bool(self._locators) or self._scorer is not None
+
+    @property
+    def looks(self) -> tuple[tuple[int, int | None], ...]:
+        """Of each detector, how many views it looks at, and the side of its windows in pixels or None."""
+        return tuple((locator.views, locator.tile) for locator in self._locators.values())
 
     def counting(self, prediction: Prediction) -> Boxes | None:
         """The boxes of a prediction that reach their class's threshold; None where nothing locates.

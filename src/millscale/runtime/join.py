@@ -13,7 +13,7 @@ from millscale.core.version import __version__
 from millscale.imaging.decode import decode_image
 from millscale.runtime.arrays import npy
 from millscale.runtime.bundle import SEEN, Bundle, make_bundle
-from millscale.runtime.card import Fusion, Part
+from millscale.runtime.card import MOST_DETECTORS, Fusion, Part
 from millscale.runtime.locate import golden_scores
 
 Source = tuple[Bundle, Part]
@@ -23,7 +23,7 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
     """One bundle with the parts of several.
 
     It takes classes, costs and the golden image from the bundle that classifies, or from the first, and knows the
-    training images of all.
+    training images of all, if each knows its own.
 
     Args:
         bundles: at most one of them classifies; all detectors locate the same classes, which a classifier knows too.
@@ -32,8 +32,8 @@ def join(bundles: Sequence[Bundle], described: Mapping[str, Any], fusion: Fusion
         fusion: how boxes are fused; needed exactly where there are several detectors.
 
     Raises:
-        UsageError: no bundle, classes that do not go together, or an anomaly scorer.
-        ModelError: parts that do not go together, such as two classifiers.
+        UsageError: no bundle, two classifiers, too many detectors, classes that do not go together, or an anomaly
+            scorer.
     """
     lead = lead_of(bundles)
     sources = [(bundle, part) for bundle in bundles for part in bundle.card.parts]
@@ -75,7 +75,15 @@ def lead_of(bundles: Sequence[Bundle]) -> Bundle:
         )
     if not bundles:
         raise UsageError("Join: expected bundles, found none. Name some.")
-    lead = next((bundle for bundle in bundles if bundle.card.classifier), bundles[0])
+    classifying = [bundle for bundle in bundles if bundle.card.classifier]
+    detectors = sum(len(bundle.card.detectors) for bundle in bundles)
+    if len(classifying) > 1 or detectors > MOST_DETECTORS:
+        names = ", ".join(bundle.card.name for bundle in classifying)
+        raise UsageError(
+            f"Join: expected one classifier at most and {MOST_DETECTORS} detectors, found {len(classifying)} "
+            f"({names or 'none'}) and {detectors}. Leave some out."
+        )
+    lead = (classifying or bundles)[0]
     located = {frozenset(bundle.card.located) for bundle in bundles if bundle.card.detectors}
     if len(located) > 1 or not set().union(*located) <= set(lead.card.classes):
         told = ((bundle.card.name, bundle.card.located or bundle.card.classes) for bundle in bundles)
@@ -104,6 +112,6 @@ def _names(sources: Sequence[Source]) -> list[str]:
 
 
 def _seen(bundles: Sequence[Bundle]) -> dict[str, bytes]:
-    """The hashes of all training images, where any bundle keeps them."""
+    """The hashes of all training images, where every bundle keeps its own: a part of them would look like all."""
     seen = np.unique(np.concatenate([bundle.seen for bundle in bundles]))
-    return {SEEN: npy(seen)} if any(SEEN in bundle.members for bundle in bundles) else {}
+    return {SEEN: npy(seen)} if all(SEEN in bundle.members for bundle in bundles) else {}

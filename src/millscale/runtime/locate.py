@@ -33,6 +33,10 @@ class Locator:
         classes: C indices, what ``class_id`` of its boxes holds for each score.
         tile: pixels of the original along the side of the windows that an image is cut into; None takes images whole.
 
+    Attributes:
+        views: dihedral views of each image, or of each window, that it looks at.
+        tile: as given.
+
     Raises:
         ModelError: the network has other inputs or outputs.
     """
@@ -50,11 +54,11 @@ class Locator:
                 f"{network.name}: expected input images and outputs boxes and scores, found {network.inputs} and "
                 f"{network.outputs}. Train the bundle anew."
             )
-        self._network, self._preprocess, self._detection, self._tile = network, preprocess, detection, tile
+        self._network, self._preprocess, self._detection, self.tile = network, preprocess, detection, tile
         self._classes = np.array(classes, np.int64)
         # A transposed view would be squeezed the other way.
         squeezed = preprocess.policy == "resize" and preprocess.size is not None and len(set(preprocess.size)) > 1
-        self._views = min(detection.views, 4) if squeezed else detection.views
+        self.views = min(detection.views, 4) if squeezed else detection.views
 
     def locate(self, image: Image) -> Boxes:
         """The boxes of an image ``(H, W, 3)`` or ``(H, W)``, of its views fused and its windows united.
@@ -63,11 +67,11 @@ class Locator:
             ModelError: the network's answer is not finite, or of other classes.
         """
         size = (image.shape[0], image.shape[1])
-        if self._tile is None:
+        if self.tile is None:
             found = self._look(image)
         else:
-            windows = windows_of(size, self._tile)
-            parts = [self._look(framed(image, window, self._tile)) for window in windows]
+            windows = windows_of(size, self.tile)
+            parts = [self._look(framed(image, window, self.tile)) for window in windows]
             found = united(parts, windows, self._detection)
         placed = shifted(found, self._detection.shift, size)
         return Boxes(placed.xyxy, self._classes[placed.class_id], placed.score)
@@ -81,7 +85,7 @@ class Locator:
         return np.clip(np.sort(scores, axis=None)[::-1][:TOP_SCORES], 0.0, 1.0)
 
     def _look(self, image: Image) -> Boxes:
-        found = [self._locate_in(image, view) for view in range(self._views)]
+        found = [self._locate_in(image, view) for view in range(self.views)]
         return found[0] if len(found) == 1 else _views_fused(found, self._detection)
 
     def _locate_in(self, image: Image, view: int) -> Boxes:

@@ -224,7 +224,10 @@ def _preprocess(task: Task, config: DetectorConfig, spec: DetectorSpec, sizes: S
 
 
 def _size(task: Task, spec: DetectorSpec, sizes: Sequence[tuple[int, int]]) -> int:
-    """The detector's own size, or as much more as most boxes that are learned from need to be seen."""
+    """The detector's own size, or as much more as most boxes need to be seen that are learned from without fold 0.
+
+    One for all folds, which is all that those boxes decide.
+    """
     learned = [(task.manifest.records[row].boxes, max(sizes[row])) for row in task.training_rows(0)]
     shares = [_sides(boxes) / longest for boxes, longest in learned if boxes is not None and len(boxes)]
     if not shares:

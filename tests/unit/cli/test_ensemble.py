@@ -150,7 +150,7 @@ def test_views_reach_every_detector(millscale, bundles, image, grid, tmp_path):
         (["DETECTOR"], 2, "two bundles or more to join, or one with --views, --tile or --data, found 1"),
         (["DETECTOR", "/nowhere/a.millscale"], 4, "Bundle /nowhere/a.millscale: expected a .millscale file"),
         (["DETECTOR", "BROKEN"], 4, "broken.millscale: expected a .millscale file written by `millscale train`"),
-        (["CLASSIFIER", "COLOURED"], 4, "expected at most one classifier"),
+        (["CLASSIFIER", "COLOURED"], 2, "expected one classifier at most and 8 detectors, found 2 (colour, coloured)"),
         (["DETECTOR", "SHARPER", "DETECTOR"], 2, "Expected bundles that differ, found one twice"),
         (["DETECTOR", "OTHER"], 2, "detectors of the same classes, which a classifier beside them knows too"),
         (["CLASSIFIER", "OTHER"], 2, "found colour: red, green, blue; other: red, green, mauve"),

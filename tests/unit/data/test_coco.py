@@ -60,12 +60,21 @@ def test_boxes_are_left_top_width_height_and_a_crowd_is_difficult(tmp_path: Path
 
 def test_an_entry_to_ignore_is_difficult_too(tmp_path: Path) -> None:
     draw(tmp_path / "images" / "1.jpg")
-    boxes = [box(1, 0, 0, 4, 3), box(1, 0, 0, 8, 6, ignore=1), box(1, 2, 2, 8, 6, ignore=0, iscrowd=0)]
+    marks: list[dict[str, Any]] = [{}, {"ignore": 1}, {"ignore": 0, "iscrowd": 0}, {"iscrowd": "0"}, {"iscrowd": True}]
+    boxes = [box(1, 0, 0, 4 + i, 3, **mark) for i, mark in enumerate(marks)]
     write(tmp_path / "annotations.json", [image(1, "1.jpg")], boxes)
     (record,) = read(tmp_path).records
     assert record.boxes is not None
     assert record.boxes.difficult is not None
-    assert record.boxes.difficult.tolist() == [False, True, False]
+    assert record.boxes.difficult.tolist() == [False, True, False, False, True]
+
+
+def test_a_mark_to_ignore_that_is_no_mark_is_told(tmp_path: Path) -> None:
+    draw(tmp_path / "images" / "1.jpg")
+    write(tmp_path / "annotations.json", [image(1, "1.jpg")], [box(1, 0, 0, 4, 3, iscrowd="maybe")])
+    manifest = read(tmp_path)
+    assert ("unreadable_annotation", "annotations.json:6", True, "images/1.jpg") in told(manifest, tmp_path)
+    assert manifest.records[0].boxes is None
 
 
 def test_roboflow_and_coco_2017_keep_their_splits(tmp_path: Path) -> None:
@@ -167,11 +176,13 @@ def test_an_image_in_two_files_has_the_boxes_of_the_first(tmp_path: Path) -> Non
     assert told(manifest, tmp_path)[0] == ("annotated_twice", "annotations/b.json:3", False, "images/1.jpg")
 
 
-def test_a_file_that_is_called_by_its_split_alone_must_begin_as_coco_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["train.json", "annotations/export_info.json"])
+def test_a_file_that_is_not_called_so_must_begin_as_coco_does(other: str, tmp_path: Path) -> None:
     for number in (1, 2):
         draw(tmp_path / f"images/{number}.jpg")
     write(tmp_path / "val.json", [image(1, "images/1.jpg")], [box(1, 1, 1, 4, 4)])
-    (tmp_path / "train.json").write_text('{"epochs": 3}')
+    (tmp_path / other).parent.mkdir(exist_ok=True)
+    (tmp_path / other).write_text('{"epochs": 3}')
     manifest = read(tmp_path)
     assert [(record.split, record.boxes is None) for record in manifest.records] == [("val", False), (None, True)]
     assert "unreadable_annotation" not in {problem.code for problem in manifest.problems}

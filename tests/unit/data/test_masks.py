@@ -28,7 +28,8 @@ def test_boxes_of_mask(name: str) -> None:
     rows, least, expected = CASES[name]
     mask = np.array([[pixel == "#" for pixel in row] for row in rows])
     assert boxes_of_mask(mask, least).tolist() == expected
-    assert boxes_of_mask(np.where(mask, np.uint8(128), np.uint8(127)), least).tolist() == expected
+    for defect, ground in ((1, 0), (60, 0), (128, 127 if mask.any() else 0)):
+        assert boxes_of_mask(np.where(mask, np.uint8(defect), np.uint8(ground)), least).tolist() == expected
 
 
 def test_a_mask_has_two_dimensions() -> None:

@@ -66,7 +66,11 @@ def test_runs_go_down_the_columns(text: str, tmp_path: Path) -> None:
         ("a.jpg,1,3 x", "unreadable_annotation", "train_images/a.jpg"),
         ("a.jpg,1,9223372036854775807 9223372036854775807", "unreadable_annotation", "train_images/a.jpg"),
         ("a.jpg,1,99999999999999999999 1", "unreadable_annotation", "train_images/a.jpg"),
-        ("a.jpg,1", "unreadable_annotation", None),
+        ("a.jpg,1", "unreadable_annotation", "train_images/a.jpg"),
+        ("a.jpg,1,5 2,9 2", "unreadable_annotation", "train_images/a.jpg"),
+        ("a.jpg,,1 4", "unreadable_annotation", "train_images/a.jpg"),
+        ("y.jpg", "unreadable_annotation", None),
+        (",1,1 4", "unreadable_annotation", None),
         ("z.jpg,1,1 1", "no_image", None),
     ],
 )
@@ -77,6 +81,24 @@ def test_a_bad_row_is_told_with_its_line(row: str, code: str, image: str | None,
     assert bad == [(code, "train.csv:5", image)]
     assert (boxes(manifest)["a.jpg"] is None) == (image is not None)
     assert boxes(manifest)["b.jpg"] == [("3", [0, 0, 6, 4])]
+    assert boxes(manifest)["c.jpg"] == (None if (code, image) == ("unreadable_annotation", None) else [])
+    assert manifest.classes == ("1", "3")
+
+
+@pytest.mark.parametrize("row", ["c.jpg,,", "c.jpg,1,", "c.jpg,,-1", ""])
+def test_a_row_without_runs_says_that_the_image_is_clean(row: str, tmp_path: Path) -> None:
+    severstal(tmp_path, f"{APART}{row}\n\n")
+    manifest = read(tmp_path)
+    assert boxes(manifest)["c.jpg"] == []
+    assert (manifest.classes, manifest.records[-1].label) == (("1", "3"), None)
+    assert not [problem for problem in manifest.problems if problem.blocking]
+
+
+def test_a_row_without_a_class_beside_its_image_is_told(tmp_path: Path) -> None:
+    severstal(tmp_path, TOGETHER.replace("b.jpg_3,", "b.jpg,"))
+    manifest = read(tmp_path)
+    assert [(p.code, p.image) for p in manifest.problems if p.blocking] == [("unreadable_annotation", None)]
+    assert (boxes(manifest)["b.jpg"], manifest.classes) == ([], ("1", "2", "3"))
 
 
 def test_a_value_may_be_long_and_quoted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from millscale.core.errors import DataError, UsageError
-from millscale.imaging.decode import MOST_PIXELS, decode_image, read_header, read_image, read_size
+from millscale.imaging.decode import MOST_PIXELS, decode_image, read_header, read_image, read_mask, read_size
 
 GREY = np.random.default_rng(1).integers(0, 256, (40, 56), dtype=np.uint8)
 COLOUR = np.random.default_rng(2).integers(0, 256, (40, 56, 3), dtype=np.uint8)
@@ -277,6 +277,18 @@ def test_16_bit_grey_is_scaled_over_its_whole_range() -> None:
     values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
     for form in ("PNG", "TIFF"):
         np.testing.assert_array_equal(decode_image(encode(values, form)), [[0, 0, 1, 1, 128, 255]])
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+@pytest.mark.parametrize(
+    ("values", "expected"), [([0, 1, 100, 255], [0, 1, 100, 255]), ([0, 1, 1001, 65535], [0, 1, 4, 255])]
+)
+def test_small_numbers_of_a_16_bit_mask_stay_apart_from_0(
+    values: list[int], expected: list[int], form: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mask"
+    path.write_bytes(encode(np.array([values], np.uint16), form))
+    np.testing.assert_array_equal(read_mask(path), [expected])
 
 
 DEEP = np.array([[0, 2048, 4095, 4095]], "<u2")

@@ -95,8 +95,12 @@ def test_a_given_part_is_judged_and_the_rest_trained_on(images, tmp_path):
     groups = {name: name for name in images.ids}
     given = named_split(images, {"train": images.ids[4:], "val": images.ids[:3]}, groups)
     given.save(tmp_path / "given.json")
+    records = list(images.records)
+    records[3] = replace(records[3], boxes=Boxes([[1, 1, 9, 9]], [2]))  # in no part: nothing learns its class
+    images = replace(images, records=tuple(records), classes=(*images.classes, "blob"))
     made = train(images, config(images, split=str(tmp_path / "given.json")), tmp_path / "run")
     assert set(made.table.ids) == set(images.ids[:3])
+    assert made.bundle.card.classes == ("bar", "square")
     assert len(made.manifest) == 11
     assert made.bundle.card.protocol.startswith("a given training part and test part")
 
@@ -171,6 +175,22 @@ def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_p
     assert ("shared pixels cannot be told" in found.trained_on) == (learned == "elsewhere")
 
 
+def test_a_final_model_of_one_fold_says_nothing_of_what_the_others_learned_from(run, images, tmp_path):
+    task = Task(images, np.arange(12) % 3, 0, tmp_path, lambda *_: None)
+    trained = TrainedDetector(
+        boxes=tuple(record.boxes for record in images.records),
+        graph=b"",
+        preprocess=Preprocess(),
+        detection=Detection(),
+        details={},
+        licence_notes="",
+        reference=(),
+        trained_on=task.training_rows(0),
+    )
+    found = _protocol(task, trained, detect.judged(task, trained), run.audit, images)
+    assert found.trained_on == "the other 2 folds, 8 images"
+
+
 def test_what_a_bundle_knows_is_not_held_out(run, images, tmp_path):
     options = {"start": str(run.bundle_path), "held_out_folds": 2}
     with pytest.raises(DataError, match=f"found {len(run.split.folds[1])} of them"):
@@ -214,6 +234,14 @@ def test_images_without_xml_in_or_like_a_given_test_part_are_left_alone(few, tmp
     parts = {"train": ids[3:8], "val": (*ids[:3], ids[9])}  # images 2, 5, 8 and 10 have no XML
     home = dealt(few, tmp_path, named_split(few, parts, {name: name for name in ids}))
     assert home == {ids[k]: fold for k, fold in {0: 0, 1: 0, 9: 0, 3: 1, 4: 1, 6: 1, 7: 1, 5: -1, 10: -1}.items()}
+
+
+def test_a_given_part_of_images_without_xml_alone_judges_nothing(few, tmp_path):
+    ids, own = few.ids, {name: name for name in few.ids}
+    home = dealt(few, tmp_path, named_split(few, {"train": ids[6:8], "val": ids[2:3], "test": ids[:2]}, own))
+    assert home == {ids[k]: fold for k, fold in {0: 0, 1: 0, 6: 1, 7: 1, 5: -1, 8: -1, 10: -1}.items()}
+    with pytest.raises(DataError, match="in 'val' or 'test', found 2 and 0"):
+        dealt(few, tmp_path, named_split(few, {"train": ids[6:8], "val": ids[2:3]}, own))
 
 
 @pytest.mark.parametrize("listed", [True, False])

@@ -77,6 +77,26 @@ def test_what_is_fused_already_can_be_weighed_anew(knowing, tmp_path):
     assert again.card.fusion.weights == (1, 3)
 
 
+def test_what_is_fused_already_is_not_fused_with_others(bundles, tmp_path):
+    first = ensemble([bundles.detector, bundles.one_eyed], "first", weights=[3, 1]).save(tmp_path / "first.millscale")
+    with pytest.raises(UsageError, match="found fused ones in first, whose weights and scales would be lost"):
+        ensemble([first, bundles.detector], "again")
+
+
+def test_a_bundle_has_eight_detectors_at_most(grid, tmp_path):
+    made = [make_bundle(grid.card(name=f"d{k}"), grid.members).save(tmp_path / f"{k}.millscale") for k in range(9)]
+    assert len(ensemble(made[:8], "eight").card.detectors) == 8
+    with pytest.raises(UsageError, match=r"and 8 detectors, found 0 \(none\) and 9"):
+        ensemble(made, "nine")
+
+
+def test_what_a_member_learned_from_is_unknown_where_one_does_not_tell(knowing, bundles, images):
+    of_two = ensemble([knowing("detector", images.records), bundles.one_eyed], "made")
+    assert SEEN not in of_two.members
+    told = evaluate(of_two, images).report.protocol
+    assert (told.leak, "none can be recognised" in told.trained_on) == (None, True)
+
+
 @pytest.mark.parametrize(("weights", "score"), [([3, 1], 0.75), ([1, 3], 0.25)])
 def test_what_one_of_two_finds_counts_by_its_weight(knowing, grid, weights, score):
     made = ensemble([knowing("detector"), knowing("one_eyed")], "made", weights=weights)

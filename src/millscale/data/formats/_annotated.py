@@ -52,7 +52,8 @@ def annotated_manifest(source: Path, content: Scan, found: AnnotatedImages) -> M
     labels = {image: named[image] or _majority(found.annotations.get(image)) for image in found.images}
     names = canonical_names(sorted(drawn.union(found.classes, filter(None, labels.values()))))
     classes = tuple(sorted(set(names.values())))
-    images = [Labelled(i, names.get(labels[i] or ""), found.splits.get(i) or split_of(i)) for i in found.images]
+    named_images = ((i, names[label] if (label := labels[i]) else None) for i in found.images)
+    images = [Labelled(i, label, found.splits.get(i) or split_of(i)) for i, label in named_images]
     records, lost = readable_records(content, images)
     checked, wrong = _checked(records, found.annotations, names, classes, {i for i in named if named[i]})
     checked = [replace(record, group=found.groups.get(PurePosixPath(record.id))) for record in checked]

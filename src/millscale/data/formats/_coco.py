@@ -149,7 +149,7 @@ class _Parser:
                 self._problems.append(_unknown_class(place, category, images[image_id]))
             else:
                 try:
-                    box = DrawnBox(names[category], _corners(entry, place), _ignored(entry), place)
+                    box = DrawnBox(names[category], _corners(entry, place), _ignored(entry, place), place)
                     boxes.setdefault(image_id, []).append(box)
                 except AnnotationError as error:
                     self._problems.append(unreadable(error, images[image_id]))
@@ -182,8 +182,12 @@ def _corners(entry: Mapping[str, Any], place: str) -> Corners:
     raise AnnotationError(place, expected, repr(box)[:80])
 
 
-def _ignored(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("iscrowd") or entry.get("ignore"))
+def _ignored(entry: Mapping[str, Any], place: str) -> bool:
+    """Is the entry marked? Some write numbers as text."""
+    marks = [str(entry.get(key) or 0).lower() for key in ("iscrowd", "ignore")]
+    if not {*marks} <= {"0", "0.0", "1", "1.0", "true", "false"}:
+        raise AnnotationError(place, "iscrowd and ignore of 0 or 1", ", ".join(marks)[:80])
+    return any(mark in ("1", "1.0", "true") for mark in marks)
 
 
 def _id(entry: Mapping[str, Any], key: str) -> _Id:

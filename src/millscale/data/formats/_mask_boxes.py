@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from millscale.core.errors import DataError
 from millscale.core.types import Problem
 from millscale.data.formats._drawn import Annotation, AnnotationError, Corners, DrawnBox, unreadable
-from millscale.data.formats._mask_files import read_mask
+from millscale.data.formats._mask_files import mask_of_size
 from millscale.data.masks import parts_of_mask
 from millscale.data.scan import Scan
 from millscale.imaging.decode import read_size
@@ -44,7 +44,7 @@ def read_masks(
 
 def _boxes(path: Path, size: tuple[int, int], name: str) -> tuple[tuple[DrawnBox, ...], int]:
     """The boxes of one mask, and how many parts were too small for one."""
-    found, areas = parts_of_mask(read_mask(path, size))
+    found, areas = parts_of_mask(mask_of_size(path, size))
     large = areas >= MIN_AREA
     corners: list[Corners] = [(left, top, right, bottom) for left, top, right, bottom in found[large].tolist()]
     boxes = tuple(DrawnBox(name, each, difficult=False, place=str(path)) for each in corners)

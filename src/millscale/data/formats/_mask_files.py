@@ -17,7 +17,7 @@ from millscale.data.formats._pairing import MASK_FOLDERS, lies_in, pair
 from millscale.data.manifest import Manifest
 from millscale.data.masks import foreground
 from millscale.data.scan import Scan
-from millscale.imaging.decode import read_image, read_size
+from millscale.imaging.decode import read_mask, read_size
 
 _LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 _SUFFIXES = ("_mask", "_gt", "-mask", "_label")
@@ -83,7 +83,7 @@ def contradiction(label: str, mask: Path, image: str, *, shows: bool) -> Problem
     return Problem("label_and_mask", str(mask), f"class '{label}', but its mask {says}", fix, image=image)
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+def mask_of_size(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     """``(H, W)`` bool, the foreground of a mask file.
 
     Args:
@@ -94,7 +94,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     """
     expected = f"a mask of {size[0]} x {size[1]} pixels like its image"
     try:
-        pixels = read_image(path)
+        pixels = read_mask(path)
     except DataError as error:
         raise AnnotationError(str(path), expected, error) from error
     if pixels.shape[1::-1] != size:
@@ -111,7 +111,7 @@ def _stem(path: PurePosixPath) -> str:
 def _shows(path: Path, image: Path) -> bool | None:
     """Does it show a defect? None where it is no mask: not grey, not almost only black and white, of another size."""
     try:
-        pixels = read_image(path)
+        pixels = read_mask(path)
         same_size = read_size(image) == pixels.shape[1::-1]
     except DataError:
         return None

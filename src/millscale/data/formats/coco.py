@@ -78,17 +78,21 @@ def _files(content: Scan) -> list[PurePosixPath]:
     """The JSON that hold boxes; of COCO's own, only the instances."""
     files = [path for path in content.others if path.suffix.lower() == ".json"]
     boxes = [path for path in files if not path.name.lower().startswith(_OTHER_TASKS)]
-    return [path for path in boxes if _is_named_so(path) or (_split_in(path) and _begins_so(content.root / path))]
+    return [path for path in boxes if _is_named_so(path) or (_may_be(path) and _begins_so(content.root / path))]
 
 
 def _is_named_so(path: PurePosixPath) -> bool:
     stem = path.stem.lower()
-    known = "coco" in stem or stem.startswith(("instances", "annotations"))
-    return known or lies_in(path, XML_FOLDERS)
+    return "coco" in stem or stem.startswith(("instances", "annotations"))
+
+
+def _may_be(path: PurePosixPath) -> bool:
+    """Is the file called by a split alone (``train.json``), or does it lie in a folder of annotations?"""
+    return _split_in(path) is not None or lies_in(path, XML_FOLDERS)
 
 
 def _begins_so(path: Path) -> bool:
-    """Does the file, called only by a split (``train.json``), begin as COCO's do?"""
+    """Does the file, whose name does not say so, begin as COCO's do?"""
     try:
         with path.open("rb") as file:
             beginning = file.read(_BEGINNING)

@@ -36,6 +36,7 @@ PRIORITY = 80
 _TOGETHER = ["ImageId_ClassId", "EncodedPixels"]
 _APART = ["ImageId", "ClassId", "EncodedPixels"]
 _EXPECTED = "run-length CSV: " + " or ".join(",".join(columns) for columns in (_APART, _TOGETHER))
+_NOTHING = ("", "-1")
 _RUNS = "pairs of a start, counted from 1, and a length, all inside the image"
 
 
@@ -51,21 +52,25 @@ def read(folder: Scan) -> Manifest:
     files = _files(content)
     rows, problems = _all_rows(content, files)
     images = _by_name(content)
+    strange = [row for row in rows if row.image not in images]
+    problems += [unreadable(row.error, None) for row in strange if row.error]
+    told_of_all = not problems
     annotations: dict[PurePosixPath, Annotation] = {}
     for image, own in _rows_of(rows, images).items():
         annotations[image], wrong = _annotation(image, own, content)
         problems += wrong
-    clean = _clean(content, annotations)
+    # What cannot be read may concern any image: then one that no row lists is not known to be clean.
+    clean = _clean(content, annotations) if told_of_all else []
     annotations |= {image: Annotation(str(content.root / image), ()) for image in clean}
     found = AnnotatedImages(
         content.images,
         annotations,
         used=frozenset(files),
-        classes=sorted({row.name for row in rows}),
+        classes=sorted({row.name for row in rows if row.name}),
         problems=[
             *problems,
             *_taken_for_clean(content, clean),
-            *(no_image(row.place, "row") for row in rows if row.image not in images),
+            *(no_image(row.place, "row") for row in strange if row.error is None),
             *(no_annotation(content.root / image, "row") for image in content.images if image not in annotations),
         ],
     )
@@ -104,12 +109,13 @@ def decode_runs(text: str, size: tuple[int, int], place: str = "runs") -> NDArra
 
 @dataclass(frozen=True)
 class _Row:
-    """One line of a CSV: the runs of one class on one image, possibly none."""
+    """One line of a CSV: the runs of one class on one image, possibly none, or why they cannot be read."""
 
     image: str
     name: str
     runs: str
     place: str
+    error: AnnotationError | None = None
 
 
 def _content(folder: Scan) -> Scan:
@@ -138,24 +144,24 @@ def _all_rows(content: Scan, files: Sequence[PurePosixPath]) -> tuple[list[_Row]
         except AnnotationError as error:
             problems.append(unreadable(error, None))
             continue
-        for row in _rows(text, content.root / path):
-            if isinstance(row, AnnotationError):
-                problems.append(unreadable(row, None))
-            else:
-                rows.append(row)
+        rows += _rows(text, content.root / path)
     return rows, problems
 
 
-def _rows(text: str, path: Path) -> Iterator[_Row | AnnotationError]:
+def _rows(text: str, path: Path) -> Iterator[_Row]:
     # Not by `csv`, which refuses long values: no column but the first could hold a comma.
     header, *lines = ([value.strip().strip('"') for value in line.split(",")] for line in text.splitlines())
     for number, values in enumerate(lines, 2):
-        place = f"{path}:{number}"
-        if len(values) != len(header):
-            yield AnnotationError(place, ",".join(header), f"{len(values)} values")
+        if values == [""]:
             continue
-        image, _, name = values[0].rpartition("_") if header == _TOGETHER else (values[0], "", values[1])
-        yield _Row(image, name, values[-1], place)
+        place = f"{path}:{number}"
+        image, name = values[0].rpartition("_")[::2] if header == _TOGETHER else (values[0], "".join(values[1:2]))
+        error = None
+        if len(values) != len(header) or not image:
+            error = AnnotationError(place, ",".join(header), ",".join(values)[:60])
+        elif not name and values[-1] not in _NOTHING:
+            error = AnnotationError(place, "a class of these runs", "none")
+        yield _Row(image, "" if error else name, values[-1], place, error)
 
 
 def _by_name(content: Scan) -> dict[str, PurePosixPath]:
@@ -186,7 +192,9 @@ def _annotation(image: PurePosixPath, rows: Sequence[_Row], content: Scan) -> tu
 
 
 def _boxes(row: _Row, size: tuple[int, int]) -> Iterator[DrawnBox]:
-    if row.runs in ("", "-1"):
+    if row.error:
+        raise row.error
+    if row.runs in _NOTHING:
         return
     for left, top, right, bottom in boxes_of_mask(decode_runs(row.runs, size, row.place)).tolist():
         yield DrawnBox(row.name, (left, top, right, bottom), difficult=False, place=row.place)

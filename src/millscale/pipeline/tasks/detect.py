@@ -47,15 +47,20 @@ def usable(images: Manifest, audit: Audit, *, to_learn: bool = True) -> Manifest
     """
     bad = set(audit.unreadable)
     kept = images.select(r.id for r in images.records if r.boxes is not None and r.id not in bad)
-    drawn = {int(i) for record in kept.records if record.boxes is not None for i in record.boxes.class_id}
-    if not len(kept) or (to_learn and not drawn):
+    found = of_drawn_classes(kept)
+    if not len(kept) or (to_learn and not found.classes):
         wanted = "drawn boxes" if to_learn else "annotations"
         raise DataError(
             f"{images.source}: expected images with {wanted}, found none among {len(kept)} annotated images. "
             f"{ways_to_boxes(images)}{' Or train with --task classify.' if to_learn else ''}"
         )
-    found = tuple(name for i, name in enumerate(images.classes) if i in drawn)
-    return kept.with_groups(audit.groups).with_classes(found)
+    return found.with_groups(audit.groups)
+
+
+def of_drawn_classes(images: Manifest) -> Manifest:
+    """The same images, and only those classes that a box of them has."""
+    drawn = {int(i) for record in images.records if record.boxes is not None for i in record.boxes.class_id}
+    return images.with_classes([name for i, name in enumerate(images.classes) if i in drawn])
 
 
 def judged(task: Task, trained: TrainedDetector) -> DetectionTable:
