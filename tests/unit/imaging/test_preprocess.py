@@ -67,7 +67,10 @@ def test_policy_and_size_must_agree(policy: str, size: tuple[int, int] | None) -
         Preprocess(policy, size)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8)])
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4), np.float32), *(np.zeros(shape, np.uint8) for shape in ((4, 4, 4), (4,), (0, 4), (4, 0, 3)))],
+)
 def test_other_arrays_are_refused(image: np.ndarray) -> None:
     with pytest.raises(UsageError, match="read_image"):
         Preprocess().apply(image)

@@ -108,7 +108,7 @@ def test_where_images_are_resized_to_no_square_they_are_not_transposed(size, loo
     network = Blind()
     locator = Locator(network, Preprocess("resize", size), Detection(views=8), [0])
     assert len(locator.locate(np.zeros((20, 40), np.uint8))) == 0
-    assert network.looks == looks
+    assert network.looks == locator.views == looks
 
 
 def test_a_single_pixel_is_looked_at_too(locator):
