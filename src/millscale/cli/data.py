@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
+from millscale.cli.output import Watch, emit, failing_clearly, refuse_given, say, tell_all
 
 app = typer.Typer(help="Audit, split, convert, fetch and make data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -94,13 +94,17 @@ def _part_files(part: list[str]) -> dict[str, Path]:
 
 def _parts(source: Path, data: Path | None, part: list[str] | None, images: Any) -> Any:
     """The split to measure: from files, from a split file, or the one that came with the folders."""
+    from millscale.core.errors import UsageError
     from millscale.data.leaks import named_parts, read_parts
 
+    if part and data is not None:
+        raise UsageError("Expected a split file with --data or lists with --part, found both. Leave one of them out.")
     if part:
         return read_parts(_part_files(part), images)
     if data is not None:
         return read_parts(source, images)
-    return named_parts(images) if any(record.split for record in images.records) else None
+    named = {record.split for record in images.records if record.split}
+    return named_parts(images) if "train" in named and len(named) > 1 else None
 
 
 def _say_classes(classes: Mapping[str, int], images: int, boxes: Mapping[str, int]) -> None:
@@ -145,6 +149,7 @@ def _say_audit(found: dict[str, Any]) -> None:
 
 @app.command()
 def split(
+    context: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images.")],
     out: Annotated[Path, typer.Option(help="The split file to write.")] = Path("split.json"),
     folds: Annotated[int, typer.Option(help="Parts for cross-validation; 0 for none.")] = 5,
@@ -165,6 +170,8 @@ def split(
         from millscale.data.split import split as divide
         from millscale.pipeline.audited import audited
 
+        if part:
+            refuse_given(context, ("folds", "test", "val", "seed"), "--part takes the division as it is")
         images = read(directory)
         given = read_parts(_part_files(part), images) if part else None
         with Watch() as watch:
@@ -195,12 +202,14 @@ def fetch(
     """Download a data set, a backbone or weights by name, and verify them. The only command that uses the network."""
     with failing_clearly():
         from millscale.core import plugins
-        from millscale.core.errors import unknown_name
+        from millscale.core.errors import UsageError, unknown_name
         from millscale.data.fetch import SOURCES
         from millscale.data.fetch import fetch as fetch_data
         from millscale.features.backbone import PACKAGE, download_backbone
         from millscale.train.published import PUBLISHED, download_weights
 
+        if out is not None and name not in SOURCES:
+            raise UsageError("--out is where a data set goes; weights go to the cache (MILLSCALE_CACHE). Leave it out.")
         backbones = plugins.names(PACKAGE)
         if name in backbones:
             say(f"Ready: {download_backbone(name, report=say)}")

@@ -106,6 +106,7 @@ def _line(found: "Inspection", inspector: "Inspector") -> dict[str, Any]:
         "label": found.verdict.label,
         "confidence": round(found.verdict.confidence, 6),
         "score": round(found.prediction.score, 6),
+        **({"plausible": plausible} if (plausible := inspector.plausible(found.prediction)) else {}),
         "boxes": _boxes(inspector.counting(found.prediction), inspector.card.classes),
         "reason": found.verdict.reason,
         "fault": found.prediction.fault,

@@ -62,7 +62,7 @@ def ask_next(
         given = given_labels(images, labels, say)
         with Watch() as watch:
             found = questions(images, given, count, backbone=backbone or DEFAULT_BACKBONE, progress=watch)
-        page = write_questions(found, out, given)
+        page = write_questions(found, out, given, images)
         if len(found.asked) < count:
             say(f"Independent groups left without a label: {found.left} for {count} wanted; each is asked about.")
         if as_json:
@@ -183,7 +183,7 @@ def suggest(
 
         images = read(directory)
         given = given_labels(images, labels, say, whole=True)
-        require_applied(out, given)
+        require_applied(out, given, images)
         with Watch() as watch:
             found = spread(images, given, backbone=backbone or DEFAULT_BACKBONE, seed=seed, progress=watch)
         found.save(out)

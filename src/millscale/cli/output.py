@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from unicodedata import category
@@ -13,9 +13,11 @@ from unicodedata import category
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from millscale.core.errors import MillscaleError
+from millscale.core.errors import MillscaleError, UsageError
 
 if TYPE_CHECKING:
+    from typer import Context
+
     from millscale.core.types import Problem
 
 _ALIKE = 5
@@ -24,6 +26,23 @@ _OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of control characters, of invisible ones that order text, and of line ends."""
 _QUIET_SECONDS = 5.0
 """How often progress is told where nobody sees a bar move, as in a log file."""
+
+
+def refuse_given(context: "Context", names: Container[str], why: str) -> None:
+    """Refuse options that were given and would change nothing.
+
+    Args:
+        context: the call.
+        names: of the parameters.
+        why: the beginning of the sentence.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if str(parameter.name) in names and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{why}, found also {parameter.opts[0]}. Leave out one of them.")
 
 
 def stderr() -> Console:

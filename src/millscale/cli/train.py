@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from millscale.cli.evaluate import summary_lines
-from millscale.cli.output import Watch, emit, failing_clearly, say, tell_all
+from millscale.cli.output import Watch, emit, failing_clearly, refuse_given, say, tell_all
 
 
 def train(
@@ -76,11 +76,15 @@ def train(
 
         repeated = read_run(config) if config is not None else None
         if repeated is not None:
-            _refuse_other_options(context)
+            own = {"directory", "config", "out", "as_json"}
+            others = {str(parameter.name) for parameter in context.command.params} - own
+            refuse_given(context, others, "--config repeats a run as it was")
             settings = TrainConfig.from_json(repeated["config"])
             if directory is not None:
                 settings = replace(settings, data=str(directory))
         else:
+            if split is not None:
+                refuse_given(context, {"folds"}, "--split has folds or parts of its own")
             options = _options(option, backbone=backbone, detector=detector)
             settings = TrainConfig(
                 data=_given(directory),
@@ -98,7 +102,7 @@ def train(
                 labels=str(labels) if labels else None,
             )
         images = read(settings.data)
-        target = out or Path("runs") / _run_name(settings, images)
+        target = out or _own_folder(Path("runs") / _run_name(settings, images), settings)
         with Watch() as watch:
             run = run_training(images, settings, target, progress=watch)
         told = {problem.path for problem in run.audit.problems}
@@ -111,18 +115,6 @@ def train(
             emit(run.to_json())
         else:
             _summary(run)
-
-
-def _refuse_other_options(context: typer.Context) -> None:
-    from millscale.core.errors import UsageError
-
-    own = {"directory", "config", "out", "as_json"}
-    for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if parameter.name not in own and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(
-                f"--config repeats a run as it was, found also {parameter.opts[0]}. Leave out one of them."
-            )
 
 
 def _given(directory: Path | None) -> str:
@@ -161,6 +153,21 @@ def _run_name(settings: Any, images: Any) -> str:
     if settings.labels:
         images = with_labels(images, read_labels(settings.labels, images))
     return f"{Path(settings.data).resolve().name}-{with_recipe(settings, images).recipe}"
+
+
+def _own_folder(target: Path, settings: Any) -> Path:
+    """The folder of a run that nobody named, unless another data set's run is in it."""
+    from millscale.core.errors import UsageError
+    from millscale.pipeline.run import RUN_FILE, read_run
+
+    if (target / RUN_FILE).is_file():
+        earlier = read_run(target / RUN_FILE)["config"]["data"]
+        if Path(earlier).resolve() != Path(settings.data).resolve():
+            raise UsageError(
+                f"{target} holds the run on {earlier}, which this one on {settings.data} would replace. Name another "
+                "folder with --out."
+            )
+    return target
 
 
 def pairs(values: list[str] | None, form: str) -> dict[str, Any]:

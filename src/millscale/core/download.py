@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from millscale.core.errors import ModelError
+from millscale.core.files import whole
 from millscale.core.paths import cache_dir
 
 WEIGHTS_URL = "https://github.com/millscale/millscale/releases/download/weights-1/"
@@ -51,19 +52,14 @@ def downloaded(
     if not target.is_file():
         if report:
             report(f"Fetching {url}{file}")
-        partial = target.with_name(f"{file}.part")
-        try:
+        with whole(target) as partial:
             _download(url + file, partial)
             verify(partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
     verify(target)
     return target
 
 
 def _download(url: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:  # noqa: S310 - the caller named it
             shutil.copyfileobj(response, file)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from millscale.core.errors import DataError, unknown_name
+from millscale.core.types import Problem
 from millscale.data.formats import coco, pascal_voc, yolo
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.read import layout_name, read
-from millscale.data.sound import require_sound
+from millscale.data.sound import SKIPPED, require_sound
 
 
 def to_class_folders(manifest: Manifest, destination: Path) -> Manifest:
@@ -21,12 +22,23 @@ def to_class_folders(manifest: Manifest, destination: Path) -> Manifest:
         destination: a new or empty folder; it appears whole or not at all.
 
     Raises:
-        DataError: the destination holds something, two images of one class have the same file name, or a class's
-            name cannot be a folder's.
+        DataError: the destination holds something, no image is labelled, two images of one class have the same file
+            name, or a class's name cannot be a folder's.
+
+    Returns:
+        The copy as it is read; with the problem `SKIPPED` where images without a label were left out.
     """
+    bare = [record.id for record in manifest.records if record.label is None]
+    if len(bare) == len(manifest):
+        raise DataError(f"{manifest.source}: expected labelled images, found none. Choose a layout with boxes by --to.")
     with whole_folder(destination) as folder:
         copy_to_class_folders(manifest, folder)
-    return read(destination)
+    copy = read(destination)
+    if not bare:
+        return copy
+    message = f"{len(bare)} of {len(manifest)} images have no label and were left out: {', '.join(bare)}"
+    problem = Problem(SKIPPED, manifest.source, message, "Label them, or choose a layout with boxes.")
+    return replace(copy, problems=(*copy.problems, problem))
 
 
 def to_pascal_voc(manifest: Manifest, destination: Path) -> Manifest:

@@ -9,6 +9,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from millscale.core.errors import DataError, unknown_name
+from millscale.core.files import whole
 from millscale.data.classes import neu_class
 from millscale.data.manifest import ImageRecord, Manifest
 
@@ -23,11 +24,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         DataError: no such file, not text, or a column is missing.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        header = lines[0] if lines else ""
-        delimiter = ";" if header.count(";") > header.count(",") else ","
-        table = list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline().rstrip("\r\n")
+            file.seek(0)
+            delimiter = ";" if header.count(";") > header.count(",") else ","
+            table = list(csv.reader(file, delimiter=delimiter, strict=True))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected a CSV file in UTF-8, found: {error}. Save it as UTF-8.") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"{path}: expected a CSV file with the columns image,label, found: {error}.") from error
     found = [name.strip().lower() for name in table[0]] if table else []
     if not set(COLUMNS) <= set(found):
@@ -106,13 +110,10 @@ def write_labels(path: Path, labels: Mapping[str, str]) -> None:
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file, all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)
-    partial.replace(path)
 
 
 class _Finder:

@@ -124,8 +124,9 @@ def _divisions(split: Split | Parts) -> Iterable[tuple[str, set[str], Sequence[s
     named = ("val", "test") if isinstance(split, Split) else tuple(name for name in parts if name != TRAIN)
     held = [(name, parts[name]) for name in named if parts[name]]
     if not train or not (held or folds):
+        filled = [name for name in (TRAIN, *named, "folds") if parts.get(name)]
         raise DataError(
-            f"Expected a part 'train' and at least one held out, found {sorted(parts) or 'nothing'}. "
+            f"Expected a part 'train' and at least one held out, found {', '.join(filled) or 'nothing'}. "
             f"Name the parts train, val and test."
         )
     yield from ((name, train, ids) for name, ids in held)
@@ -167,7 +168,7 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: expected a text file of image names, found {error}. Name an existing file."
+            f"{path}: expected a text file of image names in UTF-8, found {error}. Name an existing one, or save it so."
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 

@@ -54,6 +54,8 @@ def scan(root: Path) -> Scan:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise DataError(f"{root}: expected a folder of images, found {found} there. Check the path.")
+    if not _encodable(str(root.resolve())):
+        raise DataError(f"{str(root)!a}: expected a folder whose path is text, found other bytes. Rename it.")
     walk = _Walk(root)
     walk.visit(root, PurePosixPath())
     images = sorted(walk.without_linked_copies())
@@ -154,8 +156,12 @@ class _Walk:
     def _may_enter(self, entry: os.DirEntry[str]) -> bool:
         target = _target(entry)
         inside = target.is_relative_to(self.real_root) or self.real_root.is_relative_to(target)
-        if inside or any(target.is_relative_to(seen) or seen.is_relative_to(target) for seen in self.entered):
+        if inside or any(target.is_relative_to(seen) for seen in self.entered):
             self._link(entry.path, "it leads to a folder that is read already")
+            return False
+        if any(seen.is_relative_to(target) for seen in self.entered):
+            message = "link not followed: it leads to a folder of which a part is read already, through another link"
+            self._report("link", Path(entry.path), message, "Remove the other link, or link the folders one by one.")
             return False
         self.entered.add(target)
         return True

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError, unknown_name
+from millscale.core.files import write_whole
 from millscale.core.types import Problem
 from millscale.data.audit.check import check
 from millscale.data.manifest import Manifest
@@ -59,7 +60,7 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write the split as a JSON file."""
-        path.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def load_split(path: Path | str) -> Split:

@@ -51,7 +51,7 @@ class Backbone:
 
 
 def open_backbones(joined: str) -> tuple[Backbone, ...]:
-    """Backbones by name or path; several are joined by ``+``, as in ``resnet18+squeezenet1_1``.
+    """Backbones by name or path; several are joined by ``+``, as in ``resnet18+squeezenet1_1``, whose paths hold none.
 
     A name is looked for inside the package, then in the folder ``MILLSCALE_WEIGHTS``, then among the files
     fetched earlier. Nothing else stands in for a missing one, and nothing is downloaded.
@@ -60,7 +60,8 @@ def open_backbones(joined: str) -> tuple[Backbone, ...]:
         UsageError: unknown name.
         ModelError: the file is missing or is not the one that its name promises.
     """
-    return tuple(_open(part.strip()) for part in joined.split("+"))
+    names = [joined] if Path(joined).is_file() else joined.split("+")
+    return tuple(_open(name.strip()) for name in names)
 
 
 def _open(name: str) -> Backbone:

@@ -11,12 +11,12 @@ LONGEST = 320
 
 
 def fitting(manifest: Manifest, size: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Preprocess:
-    """Images as they are while the largest is small enough, else scaled to fit, proportions kept.
+    """Images as they are while the largest is small enough, else all scaled to fit, proportions kept.
 
     Args:
         manifest: the images; their headers are read.
         size: wanted longer side in pixels; 0 decides as above.
-        progress: called with (what, done, total), where images are shrunk that nobody asked to.
+        progress: called with (what, done, total), where images are scaled that nobody asked to.
     """
     if size:
         return Preprocess("fit", (size, size))
@@ -24,6 +24,6 @@ def fitting(manifest: Manifest, size: int = 0, progress: Callable[[str, int, int
     if longest <= LONGEST:
         return Preprocess()
     if progress:
-        told = f"ahead: images of up to {longest} pixels are shrunk to {LONGEST} along the longer side"
+        told = f"ahead: images of up to {longest} pixels: all are brought to {LONGEST} along the longer side"
         progress(f"{told}; --set size=N keeps more", 1, 1)
     return Preprocess("fit", (LONGEST, LONGEST))

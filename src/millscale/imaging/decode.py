@@ -179,12 +179,13 @@ def _file_bytes(path: Path, max_pixels: int) -> bytes:
     # 8 bytes a pixel is the largest uncompressed picture that could pass the cap.
     most = 8 * max_pixels + 2**24
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise DataError(f"{path}: expected at most {most} bytes, found {size}. {_CUT_UP}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(most + 1)  # a pipe has no size to ask for
     except OSError as error:
         raise _unreadable(path, error) from error
+    if len(data) > most:
+        raise DataError(f"{path}: expected at most {most} bytes, found more. {_CUT_UP}")
+    return data
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

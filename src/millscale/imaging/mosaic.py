@@ -1,6 +1,6 @@
 """Drawing crops where they lie on a common sheet, and several such sheets as one titled picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +22,13 @@ OUTLINE_ALPHA = 210
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One crop and the position of its left-top corner on the common sheet, pixels, any origin."""
+    """One crop: its left-top corner on the common sheet, pixels, any origin; its size; what gives its pixels."""
 
-    image: Image
     x: int
     y: int
+    width: int
+    height: int
+    read: Callable[[], Image]
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,21 @@ class Panel:
 def draw_mosaic(tiles: Sequence[Tile], size: tuple[int, int]) -> PIL.Image.Image:
     """Crops pasted at their places, then a thin outline around each, scaled to fit ``size`` (width, height)."""
     left, top = min(t.x for t in tiles), min(t.y for t in tiles)
-    right = max(t.x + t.image.shape[1] for t in tiles)
-    bottom = max(t.y + t.image.shape[0] for t in tiles)
-    scale = min(size[0] / (right - left), size[1] / (bottom - top), 1.6)
-    sheet = PIL.Image.new("RGB", (right - left, bottom - top), BACKGROUND)
+    width, height = max(t.x + t.width for t in tiles) - left, max(t.y + t.height for t in tiles) - top
+    scale = min(size[0] / width, size[1] / height, 1.6)
+    # A long chain of frames is a sheet of gigabytes: it is laid out at twice the size that is drawn, at most.
+    fine = min(1.0, 2 * scale)
+    sheet = PIL.Image.new("RGB", _scaled(width, height, fine), BACKGROUND)
     for tile in tiles:
-        sheet.paste(
-            PIL.Image.fromarray(np.ascontiguousarray(tile.image)).convert("RGB"),
-            (tile.x - left, tile.y - top),
-        )
-    shape = max(1, round(sheet.width * scale)), max(1, round(sheet.height * scale))
-    sheet = sheet.resize(shape, PIL.Image.Resampling.LANCZOS)
+        crop = PIL.Image.fromarray(np.ascontiguousarray(tile.read())).convert("RGB")
+        place = round((tile.x - left) * fine), round((tile.y - top) * fine)
+        sheet.paste(crop.resize(_scaled(*crop.size, fine), PIL.Image.Resampling.LANCZOS), place)
+    sheet = sheet.resize(_scaled(width, height, scale), PIL.Image.Resampling.LANCZOS)
     return _outlined(sheet, tiles, (left, top), scale)
+
+
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def draw_panels(
@@ -79,6 +84,6 @@ def _outlined(sheet: PIL.Image.Image, tiles: Sequence[Tile], origin: tuple[int, 
     draw = PIL.ImageDraw.Draw(layer)
     for i, tile in enumerate(tiles):
         x, y = (tile.x - origin[0]) * scale, (tile.y - origin[1]) * scale
-        corner = x + tile.image.shape[1] * scale - 1, y + tile.image.shape[0] * scale - 1
+        corner = max(x, x + tile.width * scale - 1), max(y, y + tile.height * scale - 1)
         draw.rectangle((x, y, *corner), outline=(*PALETTE[i % len(PALETTE)], OUTLINE_ALPHA))
     return PIL.Image.alpha_composite(sheet.convert("RGBA"), layer).convert("RGB")

@@ -148,7 +148,7 @@ def as_rgb(image: Image) -> Image:
 def _require_pixels(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
         raise UsageError(
-            f"Preprocess: expected pixels (H, W, 3) RGB or (H, W) grey, uint8, found {image.shape} {image.dtype}. "
+            f"Preprocess: expected (H, W, 3) RGB or (H, W) grey, uint8, not empty, found {image.shape} {image.dtype}. "
             "Decode files with read_image."
         )
 

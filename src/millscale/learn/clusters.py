@@ -214,15 +214,15 @@ def largest_first(labels: Ints) -> Ints:
 
 
 def _part(embedding: Embedding, seed: int) -> Embedding:
-    """The embedding, or random groups of it with about as many images as are looked at."""
+    """The embedding, or as many images of it as are looked at: of each group as many, as far as it has them."""
     if len(embedding) <= MOST_IMAGES:
         return embedding
-    order = np.random.default_rng(seed).permutation(int(embedding.groups.max()) + 1)
-    total = np.cumsum(np.bincount(embedding.groups)[order])
-    taken = order[: max(1, int(np.searchsorted(total, MOST_IMAGES, side="right")))]
-    rows = np.flatnonzero(np.isin(embedding.groups, taken))
-    # Of one group larger than that, its first images.
-    return embedding.rows(rows[:MOST_IMAGES])
+    order = np.random.default_rng(seed).permutation(len(embedding))
+    own = embedding.groups[order]
+    by_group = np.argsort(own, kind="stable")
+    place = np.empty(len(order), np.int64)  # of each image among those of its group
+    place[by_group] = np.arange(len(order)) - np.searchsorted(own[by_group], own[by_group])
+    return embedding.rows(np.sort(order[np.argsort(place, kind="stable")[:MOST_IMAGES]]))
 
 
 def _halves(embedding: Embedding, seed: int, draws: int) -> list[tuple[Ints, Embedding]]:

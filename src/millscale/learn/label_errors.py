@@ -145,9 +145,8 @@ def suspect_labels(manifest: Manifest, *, seed: int = 0, progress: Progress) -> 
     targets = manifest.targets
     usual = np.array([probs[targets == c, c].mean() for c in range(len(manifest.classes))])
     best = probs.argmax(1)
-    # Where all of a class is one group, the model that judges it has never seen the class.
-    surfaces = [{r.group for r in manifest.records if r.label == name} for name in manifest.classes]
-    known = np.array([len(groups) > 1 for groups in surfaces])[targets]
+    # 0 where the model that judges an image has never seen its class, as where all of the class is one group.
+    known = probs[np.arange(len(targets)), targets] > 0
     sure = known & (best != targets) & (probs.max(1) >= np.maximum(usual[best], LEAST_SURE))
     return [_suspect(manifest, int(i), int(best[i]), float(probs[i, best[i]])) for i in np.flatnonzero(sure)]
 

@@ -82,6 +82,7 @@ def train_probe(task: Task, config: ProbeConfig) -> Trained:
         graph=classifier_graph(backbones, head.weight, head.bias, views=config.views),
         preprocess=preprocess,
         temperature=result.temperature,
+        calibrated_on="out-of-fold scores",
         details=_details(config, backbones, result, features.dimensions),
         licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
         reference=_reference(features, head, config.views),

@@ -76,6 +76,7 @@ class Trained:
             ``features (n, d)``.
         preprocess: brings an image to the graph's input.
         temperature: that the graph's logits are divided by.
+        calibrated_on: what the temperature was fitted on, in words.
         details: what was chosen, for the card and ``run.json``; plain JSON values.
         licence_notes: the terms of what the model is made from.
         nearest: the nearest training images of the images that were predicted wrongly, if known.
@@ -89,6 +90,7 @@ class Trained:
     graph: bytes
     preprocess: Preprocess
     temperature: float
+    calibrated_on: str
     details: dict[str, Any]
     licence_notes: str
     reference: NDArray[np.float64]

@@ -80,13 +80,15 @@ def train_semi(task: Task, config: SemiConfig) -> Trained:
     name = evidence.best(evidence.judged)
     said = heads[name].logits(vectors[:, 0])
     # Where no label can be held out, two ways of spreading them tell how sure to be: as often as they agree.
-    temperature = evidence.temperature(name, evidence.judged) or fit_temperature(said, spread.first.argmax(1))
+    held_out = evidence.temperature(name, evidence.judged)
+    temperature = held_out or fit_temperature(said, spread.first.argmax(1))
     head = LinearHead(heads[name].weight / temperature, heads[name].bias / temperature)
     return Trained(
         probs=evidence.probs(),
         graph=classifier_graph(backbones, head.weight, head.bias, views=config.views),
         preprocess=preprocess,
         temperature=temperature,
+        calibrated_on="out-of-fold scores" if held_out else "labels as another spreading gives them",
         details=_details(config, backbones, evidence, name) | {"dimensions": features.dimensions},
         licence_notes=" ".join(f"{b.spec.name}: {b.spec.licence}." for b in backbones),
         reference=calibrated(said, temperature),

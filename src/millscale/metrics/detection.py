@@ -152,7 +152,7 @@ def evaluate_detection(
 
     Raises:
         DataError: a class without threshold, or a threshold outside [0, 1].
-        MillscaleError: faster-coco-eval is not installed.
+        UsageError: faster-coco-eval is not installed.
     """
     operating_point = _limits(table.classes, thresholds)
     judged_at = np.broadcast_to(operating_point if limits is None else limits, (len(table), len(table.classes)))

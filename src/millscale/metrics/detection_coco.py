@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from millscale.core.errors import MillscaleError
+from millscale.core.errors import UsageError
 from millscale.core.types import Boxes
 from millscale.metrics.classification import Floats
 from millscale.metrics.detection_match import IOU_THRESHOLDS, MOST_FOUND
@@ -20,12 +20,12 @@ def coco_curves(table: "DetectionTable") -> tuple[Floats, Floats]:
     throughout for a class without truth.
 
     Raises:
-        MillscaleError: faster-coco-eval is not installed.
+        UsageError: faster-coco-eval is not installed.
     """
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise MillscaleError(
+        raise UsageError(
             "Expected faster-coco-eval to compute mean average precision, found it missing; "
             'install it: pip install "millscale[learn]"'
         ) from error

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from millscale.core.errors import DataError
+from millscale.core.files import write_whole
 from millscale.core.types import Boxes
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.metrics.detections import DetectionTable
@@ -35,7 +36,7 @@ def write_coco_results(path: Path, table: DetectionTable) -> None:
     """Write the found boxes of ``table`` to ``path``, such as ``yolo_n--kaggle.json.gz``."""
     text = json.dumps(_document(table), ensure_ascii=False, separators=(",", ":"))
     # No time and no name in the header: the same boxes are the same file.
-    path.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0))
+    write_whole(path, gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0))
 
 
 def _document(table: DetectionTable) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class DetectionTable:
 
         Raises:
             DataError: a class without threshold.
-            MillscaleError: faster-coco-eval is not installed.
+            UsageError: faster-coco-eval is not installed.
         """
         return evaluate_detection(self, thresholds=thresholds, limits=limits, seed=seed, resamples=resamples)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from millscale.core.errors import DataError, UsageError
-from millscale.data.labels import named_labels, read_rows
+from millscale.data.labels import COLUMNS, named_labels, read_rows
 from millscale.data.manifest import Manifest
 from millscale.pipeline.folders import copy_into_folders, require_empty
 
@@ -75,10 +75,17 @@ def read_known(path: Path, images: Manifest | None, answers: Answers) -> dict[st
     Where the file is not there yet, corrections of a data set start from the labels that it has.
 
     Raises:
-        DataError: it is there and no labels file, or names a missing image.
+        DataError: it is there and no labels file, has further columns, or names a missing image.
     """
     if path.exists():
-        return _named(path, [(row["image"], row["label"]) for row in read_rows(path)], images)
+        rows = read_rows(path)
+        others = [name for name in (rows[0] if rows else ()) if name not in COLUMNS]
+        if others:
+            raise DataError(
+                f"{path}: expected the columns image,label, found also {', '.join(others)}, which would be lost. "
+                "Name another file with --labels, or make it of these two columns."
+            )
+        return _named(path, [(row["image"], row["label"]) for row in rows], images)
     own = images.records if images is not None and answers.was else ()
     return {record.id: record.label for record in own if record.label is not None}
 

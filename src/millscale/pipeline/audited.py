@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-import os
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from millscale.core.errors import DataError
+from millscale.core.files import write_whole
 from millscale.core.paths import cache_dir
 from millscale.core.types import Problem
 from millscale.data.audit.audit import BLANK_IMAGE, VERSION, Audit, NearDuplicate, SuspectLabel
@@ -14,20 +16,30 @@ from millscale.data.audit.check import check
 from millscale.data.audit.findings import class_problems
 from millscale.data.audit.overlap import Overlap
 from millscale.data.manifest import Manifest
+from millscale.imaging.decode import read_image
 from millscale.learn.recipe import Progress
 
 
 def audited(manifest: Manifest, progress: Progress) -> Audit:
     """``check(manifest)``, read from disk where the same images and labels were audited before."""
     path = cache_dir("audits") / f"{_key(manifest)}-{VERSION}.json"
-    if path.is_file() and (known := _load(path)):
+    if path.is_file() and (known := _load(path)) and not _mended(manifest, known):
         return _of_today(manifest, known)
     audit = check(manifest, progress=progress)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")  # of its own: another process may audit the same images
-    partial.write_text(json.dumps(asdict(audit)), encoding="utf-8")
-    partial.replace(path)
+    with suppress(OSError):  # a cache that cannot be written costs the time of another audit
+        write_whole(path, json.dumps(asdict(audit)))
     return audit
+
+
+def _mended(manifest: Manifest, audit: Audit) -> bool:
+    """Can an image be decoded that could not be at the time, such as for want of memory?"""
+    lost = set(audit.unreadable)
+    for record in manifest.records:
+        if record.id in lost:
+            with suppress(DataError):
+                read_image(record.path)
+                return True
+    return False
 
 
 def _key(manifest: Manifest) -> str:

@@ -68,6 +68,8 @@ class ClusterConfig:
                 f"clusters: expected none for {self.method}, which finds the number itself, found {self.clusters}. "
                 "Leave it out, or name another method."
             )
+        if self.size < 0 or 0 < self.size < 32:
+            raise UsageError(f"size: expected 0 or at least 32 pixels, found {self.size}.")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
 
@@ -160,6 +162,10 @@ def cluster(
     progress("clusters", 0, 1)
     vectors = features.rows(range(len(kept)), views=8)
     groups, surfaces = [str(record.group) for record in kept.records], surfaces_of(kept, audit)
+    if len(set(groups)) == 1:
+        message = "all images belong to one group: they are taken for independent, and stability says little"
+        problem = Problem("one_group", images.source, message, "Add images of other pieces.")
+        kept, groups = replace(kept, problems=(*kept.problems, problem)), list(kept.ids)
     points = embed(vectors, groups, surfaces, adapt=config.adapt, seed=config.seed)
     found = group(points, method=config.method, clusters=config.clusters, seed=config.seed)
     scores = _scores(kept, found)
@@ -167,7 +173,7 @@ def cluster(
     progress("clusters", 1, 1)
     folder.mkdir(parents=True, exist_ok=True)
     result = Clustering(
-        config, folder, kept, found, scores, audit.problems, len(set(groups)), time.perf_counter() - start
+        config, folder, kept, found, scores, kept.problems, len(set(groups)), time.perf_counter() - start
     )
     _write_table(folder / "clusters.csv", result)
     write_report(folder / "report.html", _report(result, images, audit, place))

@@ -42,6 +42,7 @@ _RATES = {
     "overkill_rate": "Good images that were rejected",
     "review_rate": "Images for a person",
     "unknown_rate": "Images called unknown",
+    "coverage": "Images whose class is among the plausible ones, of which 95 % are promised",
 }
 _MAP_SIDE = 64
 """Values along the longer side of a map kept for pictures."""
@@ -55,13 +56,14 @@ class Evaluation:
         task: "classify", "detect" or "anomaly", what was judged.
         metrics: of the labelled, or annotated, images.
         table: the predictions.
-        rates: of a classifier's verdicts: escape, overkill and review rate, and how many a guard calls unknown; None
-            where undefined.
+        rates: of a classifier's verdicts: escape, overkill and review rate, how many a guard calls unknown, and
+            the coverage of the plausible classes; None where undefined.
         rate_intervals: 95 % of each rate that is defined, over groups.
         trained_on: images of the folder that the bundle was trained on, by content.
         faults: images that are no proper photographs; their predictions count like the others.
         report: what the page shows.
         problems: of the data, such as images that were left out; that a class has too few to learn from is none here.
+        plausible: of a classifier: the coverage by class, and the ``mean_plausible`` number of classes of an image.
         unknown: of classes that the bundle does not know: how well its guard tells them from the others.
         cheapest: of an anomaly scorer, where costs were given: the ``limit`` at which errors cost least on these
             images, in multiples of the one judged, and the ``false_alarm_rate`` that sets it.
@@ -80,6 +82,7 @@ class Evaluation:
     problems: tuple[Problem, ...]
     unknown: Mapping[str, Any]
     cheapest: Mapping[str, float] | None = None
+    plausible: Mapping[str, Any] = field(default_factory=dict)
     looks: tuple[Mapping[str, int | None], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class Evaluation:
         problems = {"problems": [asdict(problem) for problem in self.problems]}
         found: dict[str, Any] = dict(self.metrics.to_json())
         intervals = {**found["intervals"], **{name: list(ends) for name, ends in self.rate_intervals.items()}}
-        rest = {**self.rates, **self.unknown, **counts, **cheapest, **looks, **problems}
+        rest = {**self.rates, **self.plausible, **self.unknown, **counts, **cheapest, **looks, **problems}
         return {**found, "intervals": intervals, **rest}
 
 
@@ -191,6 +194,7 @@ def evaluate(
         audit.problems,
         judged.unknown,
         judged.cheapest,
+        judged.plausible,
         looks,
     )
     if folder is not None:
@@ -213,6 +217,7 @@ class _Judged:
     rate_intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
     cheapest: Mapping[str, float] | None = None
+    plausible: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _judge_boxes(inspector: Inspector, manifest: Manifest, progress: Progress) -> _Judged:
@@ -247,8 +252,9 @@ def _judge_classes(
     found = _inspect(inspector, manifest.records, progress, costs=cost)
     table = _table(manifest, inspector.card.classes, found)
     rates, intervals = _rates(inspector, manifest, found)
+    plausible = _plausible(inspector, manifest, found)
     unknown = _unknown(found, strangers, _inspect(inspector, strangers.records, progress)) if len(strangers) else {}
-    return _Judged(table, table.evaluate(), _faults(found), rates, intervals, unknown)
+    return _Judged(table, table.evaluate(), _faults(found), rates, intervals, unknown, plausible=plausible)
 
 
 def _faults(found: Sequence[Inspection]) -> int:
@@ -309,7 +315,29 @@ def _rates(
     if inspector.card.openset:
         unknown, ends = share(_ratios(found) > 1, group_index(groups, len(groups)))
         values, intervals = {**values, "unknown_rate": unknown}, {**intervals, "unknown_rate": ends}
+    if covered := _covered(inspector, manifest, found):
+        coverage, ends = share(np.array(covered), group_index(groups, len(groups)))
+        values, intervals = {**values, "coverage": coverage}, {**intervals, "coverage": ends}
     return values, intervals
+
+
+def _covered(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> list[bool]:
+    """Whether each image's class is among those that are plausible; empty where the bundle cannot tell."""
+    sets = [inspector.plausible(entry.prediction) for entry in found if entry.prediction]
+    return [record.label in one for record, one in zip(manifest.records, sets, strict=True) if one is not None]
+
+
+def _plausible(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> dict[str, Any]:
+    """What `Evaluation.plausible` says."""
+    covered, labels = np.array(_covered(inspector, manifest, found)), [record.label for record in manifest.records]
+    if not len(covered):
+        return {}
+    by_class = {
+        str(name): float(covered[[label == name for label in labels]].mean())
+        for name in sorted({str(label) for label in labels})
+    }
+    sizes = [len(one) for entry in found if entry.prediction and (one := inspector.plausible(entry.prediction))]
+    return {"coverage_by_class": by_class, "mean_plausible": float(np.mean(sizes))}
 
 
 def rate_in_words(value: float | None, ends: tuple[float, float] | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError, UsageError
-from millscale.data.labels import read_labels, read_rows, write_table
+from millscale.data.labels import named_labels, read_labels, read_rows, write_table
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
 from millscale.features.extract import extract
@@ -128,13 +128,14 @@ def _asked(record: ImageRecord, probs: NDArray[np.float64] | None, classes: tupl
     return Asked(record.id, record.path, classes[first], float(probs[first]), reason)
 
 
-def write_questions(found: Questions, path: Path, labels: Mapping[str, str]) -> Path:
+def write_questions(found: Questions, path: Path, labels: Mapping[str, str], images: Manifest) -> Path:
     """Write the list to fill to ``path``, and beside it the page to click through.
 
     Args:
         found: what to ask.
         path: the CSV file; one that holds answers that are not in ``labels`` is left as it is.
         labels: image id → class, what is already known.
+        images: the data set.
 
     Returns:
         The page.
@@ -142,7 +143,7 @@ def write_questions(found: Questions, path: Path, labels: Mapping[str, str]) -> 
     Raises:
         UsageError: the file holds such answers.
     """
-    require_applied(path, labels)
+    require_applied(path, labels, images)
     rows = [
         (one.image, "", one.suggestion, "" if one.confidence is None else f"{one.confidence:.3f}", one.reason)
         for one in found.asked
@@ -153,8 +154,8 @@ def write_questions(found: Questions, path: Path, labels: Mapping[str, str]) -> 
     return page
 
 
-def require_applied(path: Path, labels: Mapping[str, str]) -> None:
-    """Refuse to overwrite a list whose answers are not in ``labels``.
+def require_applied(path: Path, labels: Mapping[str, str], images: Manifest) -> None:
+    """Refuse to overwrite a list whose answers are not in ``labels``, by whatever names it calls images and classes.
 
     Raises:
         UsageError: it holds such answers, or is no list.
@@ -165,7 +166,8 @@ def require_applied(path: Path, labels: Mapping[str, str]) -> None:
         rows = read_rows(path)
     except DataError as error:
         raise UsageError(f"{path}: expected a list to fill or no file, found another. Name one with --out.") from error
-    unapplied = sum(bool(row["label"]) and labels.get(row["image"]) != row["label"] for row in rows)
+    answers = named_labels(path, [(row["image"], row["label"]) for row in rows], images, whole=False)
+    unapplied = sum(labels.get(image) != label for image, label in answers.items())
     if unapplied:
         raise UsageError(
             f"{path}: expected no answers that are not yet applied, found {unapplied}. "

@@ -1,6 +1,5 @@
 """What a training leaves behind, in memory and in its folder."""
 
-import csv
 import json
 import os
 import platform
@@ -13,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from millscale.core.errors import DataError, UsageError
+from millscale.core.files import write_whole
 from millscale.data.audit.audit import Audit
+from millscale.data.labels import write_table
 from millscale.data.manifest import Manifest
 from millscale.data.split import Split
 from millscale.metrics.anomaly import AnomalyMetrics, AnomalyTable
@@ -121,23 +122,18 @@ def _git_commit() -> str | None:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON document, paths in it as text, all or nothing."""
-    partial = path.with_name(path.name + ".part")
-    text = json.dumps(document, indent=1, ensure_ascii=False, default=os.fspath)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(document, indent=1, ensure_ascii=False, default=os.fspath) + "\n")
 
 
 def write_predictions(path: Path, table: PredictionTable) -> None:
     """Write predictions as CSV: image, truth, group, fold, prediction, one probability a class."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "group", "fold", "prediction", *table.classes])
-        for i, name in enumerate(table.ids):
-            group = table.groups[i] if table.groups is not None else ""
-            fold = int(table.fold[i]) if table.fold is not None else ""
-            predicted = table.classes[int(table.predicted[i])]
-            row = [name, table.labels[i], group, fold, predicted, *(f"{p:.6f}" for p in table.probs[i])]
-            writer.writerow(row)
+    rows = []
+    for i, name in enumerate(table.ids):
+        group = table.groups[i] if table.groups is not None else ""
+        fold = int(table.fold[i]) if table.fold is not None else ""
+        predicted = table.classes[int(table.predicted[i])]
+        rows.append([name, table.labels[i], group, fold, predicted, *(f"{p:.6f}" for p in table.probs[i])])
+    write_table(path, ["image", "label", "group", "fold", "prediction", *table.classes], rows)
 
 
 def deviations(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

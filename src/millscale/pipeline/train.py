@@ -58,10 +58,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
         images = with_labels(images, read_labels(config.labels, images))
     asked = config
     config = with_recipe(config, images)
-    if config.labels is not None and config.task == "detect":
-        raise UsageError("A labels file names what an image shows, not where; found the task 'detect'. Leave it out.")
-    if config.costs != Costs.model_validate({}) and config.task == "detect":
-        raise UsageError("costs: expected none, for thresholds decide what a detector finds. Leave --cost out.")
+    _refuse_useless(config)
     flow = flow_of(str(config.task))
     recipe = plugins.load(RECIPES, str(config.recipe))
     try:
@@ -84,8 +81,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     bare = {record.id for record in images.records if record.label is None and record.boxes is None}
     parts, home = _dealt(known, manifest, config, bare, listed, named=flow.NAMED_SPLITS)
     manifest = manifest.select(home)
-    if config.task == "detect":  # else it would claim to locate what only the part set aside shows
-        manifest = detect.of_drawn_classes(manifest)
+    manifest = _of_learned_classes(manifest, config)
     task = Task(
         manifest,
         np.array([home[name] for name in manifest.ids], np.int64),
@@ -119,6 +115,29 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     document["seconds"] = round(time.perf_counter() - start, 2)
     write_json(target / RUN_FILE, document)
     return Run(target, manifest, audit, parts, table, metrics, bundle, path, document, protocol, report)
+
+
+def _refuse_useless(config: TrainConfig) -> None:
+    """Refuse what the task has no use for."""
+    if config.labels is not None and config.task == "detect":
+        raise UsageError("A labels file names what an image shows, not where; found the task 'detect'. Leave it out.")
+    if config.costs != Costs.model_validate({}) and config.task == "detect":
+        raise UsageError("costs: expected none, for thresholds decide what a detector finds. Leave --cost out.")
+    if config.unknown_rate != TrainConfig.unknown_rate and config.task != "classify":
+        raise UsageError(f"unknown_rate: expected a classifier, found the task '{config.task}'. Leave it out.")
+
+
+def _of_learned_classes(manifest: Manifest, config: TrainConfig) -> Manifest:
+    """The images that have a part, without the classes that only the part set aside shows: nothing learns them."""
+    if config.task == "detect":
+        return detect.of_drawn_classes(manifest)
+    empty = sorted(name for name, count in manifest.class_counts.items() if not count)
+    if config.task == "classify" and empty:
+        raise DataError(
+            f"{config.split}: expected images of each class to learn from, found none of {', '.join(empty)}, which no "
+            "model could then answer. Move some into the folds."
+        )
+    return manifest
 
 
 def _not_located(asked: TrainConfig, config: TrainConfig, images: Manifest) -> str:

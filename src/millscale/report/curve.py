@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from millscale.core.files import write_whole
 from millscale.metrics.classification import Floats
 from millscale.report.figures.learning import draw_learning_curve
 from millscale.report.figures.lettering import visible
@@ -32,9 +33,8 @@ def write_curve_page(
         for number, count in enumerate(labels)
     ]
     chart = {"chart": png_address(picture), "names": list(curves), "rows": rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(render("curve.html.j2", {"title": visible(title), **chart, **facts}))
-    path.with_suffix(".png").write_bytes(picture)
+    write_whole(path, render("curve.html.j2", {"title": visible(title), **chart, **facts}))
+    write_whole(path.with_suffix(".png"), picture)
 
 
 def accuracy(draws: Floats) -> str:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
+from millscale.core.files import whole, write_whole
 from millscale.core.types import Image
 from millscale.report.anomaly import anomaly_contents
 from millscale.report.classification import classification_contents
@@ -40,8 +41,7 @@ def write_report(path: Path, report: Report | DetectionReport | AnomalyReport | 
         template, (values, figures) = "clusters.html.j2", clusters_contents(report)
     else:
         template, (values, figures) = "anomaly.html.j2", anomaly_contents(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(render(template, values))
+    write_whole(path, render(template, values))
     mosaic = None if isinstance(report, ClusterReport) else report.mosaic
     return (path, *_write_figures(path, figures, mosaic))
 
@@ -64,9 +64,10 @@ def render(template: str, values: Values) -> bytes:
 def _write_figures(path: Path, figures: Mapping[str, Figure], mosaic: Image | None) -> Iterator[Path]:
     for name, figure in figures.items():
         target = path.with_name(f"{path.stem}-{name}.png")
-        target.write_bytes(png(figure))
+        write_whole(target, png(figure))
         yield target
     if mosaic is not None:
         target = path.with_name(f"{path.stem}-overlaps.png")
-        Pillow.fromarray(mosaic).save(target)
+        with whole(target) as partial:
+            Pillow.fromarray(mosaic).save(partial, "PNG")
         yield target

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from millscale.core.files import write_whole
 from millscale.report.figures.lettering import visible
 from millscale.report.frame import Values, percent
 from millscale.report.html import render
@@ -75,7 +76,7 @@ def write_question_page(path: Path, asked: Sequence[Asked], classes: Sequence[st
         for one in asked
     ]
     values: Values = {"title": "Images to label", "rows": rows, "classes": list(classes), "answers": answers}
-    path.write_bytes(render("questions.html.j2", values))
+    write_whole(path, render("questions.html.j2", values))
 
 
 def write_doubt_page(path: Path, doubted: Sequence[Doubted], *, images: int, suspects: int) -> None:
@@ -104,7 +105,7 @@ def write_doubt_page(path: Path, doubted: Sequence[Doubted], *, images: int, sus
         for one in doubted
     ]
     values = {"title": "Labels that are probably wrong", "rows": rows, "images": images, "suspects": suspects}
-    path.write_bytes(render("doubts.html.j2", values))
+    write_whole(path, render("doubts.html.j2", values))
 
 
 def _address(pictures: Thumbnails, path: Path) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from millscale.core.errors import ModelError
+from millscale.core.files import whole
 from millscale.data.manifest import Manifest
 from millscale.runtime.anomaly import NORMAL, read_normal
 from millscale.runtime.arrays import read_array
@@ -58,13 +59,10 @@ class Bundle:
     def save(self, path: Path | str) -> Path:
         """Write the bundle, the same bytes for the same content, all or nothing."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".part")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with whole(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(zipfile.ZipInfo(CARD, _EPOCH), self.card.model_dump_json(indent=1))
             for name in sorted(self.members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), self.members[name])
-        partial.replace(target)
         return target
 
 

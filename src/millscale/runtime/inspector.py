@@ -38,6 +38,8 @@ from millscale.runtime.network import DEFAULT_BACKEND, open_network
 from millscale.runtime.openset import Limits, read_guard
 
 PACKAGED_BUNDLE = "neu.millscale"
+PROMISED = "0.05"
+"""The miscoverage of `plausible` classes, as the card spells it."""
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,18 @@ class Inspector:
     def locates(self) -> bool:
         """Whether predictions have boxes."""
         return bool(self._locators) or self._scorer is not None
+
+    def plausible(self, prediction: Prediction) -> tuple[str, ...] | None:
+        """The classes of which the true one is one in 95 % of images like those of training, the most probable first.
+
+        They are a conformal set (Vovk et al. 2005), with the most probable class where that would be empty. None where
+        nothing classifies, or the bundle has no threshold for it.
+        """
+        limit = self.card.conformal.get(PROMISED)
+        if prediction.probs is None or limit is None:
+            return None
+        order = np.argsort(-prediction.probs, kind="stable")
+        return tuple(self.card.classes[i] for i in order if i == order[0] or 1 - prediction.probs[i] <= limit)
 
     @property
     def looks(self) -> tuple[tuple[int, int | None], ...]:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from millscale.core.errors import ModelError
+from millscale.core.files import whole
 
 _FACTS = "facts"
 
@@ -21,13 +22,11 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[st
 
     The tensors may share memory and have any strides; each is written whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(facts))
     # One entry: of several, the order in the file is another each time.
-    save_file(copies, partial, metadata={_FACTS: json.dumps([text, _digest(copies, text)])})
-    partial.replace(path)
+    with whole(path) as partial:
+        save_file(copies, partial, metadata={_FACTS: json.dumps([text, digest(copies, text)])})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -38,9 +37,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            text, digest = json.loads(file.metadata()[_FACTS])
+            text, written = json.loads(file.metadata()[_FACTS])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if _digest(tensors, text) != digest:
+            if digest(tensors, text) != written:
                 raise ValueError("other bytes than were written")
             return tensors, json.loads(text)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -50,10 +49,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
-    """Of contiguous tensors on the processor, in whatever order, and of the facts as written."""
-    digest = hashlib.sha256(facts.encode())
+def digest(tensors: Mapping[str, Tensor], facts: str = "") -> str:
+    """sha256, hexadecimal, of tensors in whatever order and memory, and of facts as written."""
+    found = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

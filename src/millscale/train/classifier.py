@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from millscale.core.errors import DataError
+from millscale.core.version import __version__
 from millscale.data.split import deal
 from millscale.imaging.preprocess import Preprocess
 from millscale.learn.calibrate import calibrated, fit_temperature
@@ -25,6 +26,7 @@ from millscale.learn.openset import fit_guard, guarded, moments_of, unmeasured
 from millscale.learn.recipe import Task, Trained
 from millscale.metrics.predictions import Neighbours
 from millscale.train.augment import augment, mixed, of_strength
+from millscale.train.checkpoint import digest
 from millscale.train.config import ClassifierConfig
 from millscale.train.device import choose_device, choose_dtype, repeatable
 from millscale.train.export import Normalise, export_classifier, require_parity
@@ -153,6 +155,7 @@ def train_classifier(task: Task, config: ClassifierConfig, start: Start, lessons
         graph=graph,
         preprocess=setup.preprocess,
         temperature=final.temperature,
+        calibrated_on="images set aside in the training part" if config.validation else "nothing",
         details=_details(setup, judged, final, parity),
         licence_notes=f"{start.network}: {setup.spec.licence}.",
         reference=reference,
@@ -196,8 +199,10 @@ def _train(setup: Setup, rows: Rows, name: str) -> Fitted:
     seed = int(np.random.SeedSequence([setup.task.seed, len(name), *name.encode()]).generate_state(1)[0])
     rows, bare = rows[setup.targets[rows] >= 0], rows[setup.targets[rows] < 0]
     learned, validated = _set_aside(setup, rows, seed) if setup.config.validation else (rows, rows[:0])
+    groups = np.array([str(record.group) for record in setup.task.manifest.records])
+    bare = bare[~np.isin(groups[bare], groups[validated])]  # what shares pixels with them teaches them
     model = _started(setup, learned, seed).to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    identity = _identity(setup, np.concatenate([learned, bare]), validated)
+    identity = _identity(setup, model, np.concatenate([learned, bare]), validated)
     lesson = setup.lessons(setup, model, learned, bare, seed)
     score = (lambda network: -_validation_loss(setup, network, validated)) if len(validated) else None
     job = Job(model, lesson.steps, lesson.batches, lesson.loss, score, identity)
@@ -313,8 +318,8 @@ def _loop_config(setup: Setup, seed: int) -> LoopConfig:
     )
 
 
-def _identity(setup: Setup, learned: Rows, validated: Rows) -> str:
-    """A digest of the data and the options that decide one network: another one is another training.
+def _identity(setup: Setup, model: Classifier, learned: Rows, validated: Rows) -> str:
+    """A digest of the data, the first weights and the options that decide one network: another is another training.
 
     How many folds are held out is not among them: a fold is not trained again when more are asked for.
     """
@@ -322,6 +327,7 @@ def _identity(setup: Setup, learned: Rows, validated: Rows) -> str:
     del options["held_out_folds"], options["final"]
     facts = [setup.task.manifest.fingerprint, options, asdict(setup.start)]
     facts += [setup.preprocess.to_json(), learned.tolist(), validated.tolist(), str(setup.device)]
+    facts += [digest(model.state_dict()), __version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

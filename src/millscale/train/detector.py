@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from millscale.core.boxes import iou_matrix
 from millscale.core.errors import DataError, UsageError
 from millscale.core.types import Boxes
+from millscale.core.version import __version__
 from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Geometry, Preprocess
 from millscale.imaging.tiling import LEAST_TILE, Window, check_tile, windows_of
@@ -28,6 +29,7 @@ from millscale.runtime.card import Detection, Views
 from millscale.runtime.fusion import AGREE
 from millscale.runtime.locate import Locator
 from millscale.train.augment import augment, of_strength
+from millscale.train.checkpoint import digest
 from millscale.train.config import DetectorConfig
 from millscale.train.detection import Detector, DetectorSpec, Targets, build_detector, detector_spec, multiply_adds
 from millscale.train.device import choose_device, choose_dtype, repeatable
@@ -297,7 +299,7 @@ def train_on(setup: Setup, rows: Rows, name: str, teacher: Detector | None = Non
         batches=lambda epoch: _batches(setup, rows, batch, seed, epoch),
         loss=RecordedLoss(model) if model.recordable and setup.device.type == "cuda" else _loss,
         score=None,
-        identity=_identity(setup, rows),
+        identity=_identity(setup, model, rows),
     )
 
     def tell(done: int, total: int) -> None:
@@ -388,14 +390,15 @@ def locate(setup: Setup, model: Detector, rows: Rows, detection: Detection | Non
     return (locator.locate(read_image(records[row].path)) for row in rows)
 
 
-def _identity(setup: Setup, rows: Rows) -> str:
-    """A digest of the data and the options that decide one detector: another one is another training."""
+def _identity(setup: Setup, model: Detector, rows: Rows) -> str:
+    """A digest of the data, the first weights and the options that decide one detector: another is another training."""
     options = asdict(setup.config)
     del options["held_out_folds"], options["final"], options["views"]
     boxes = [[b.xyxy.tolist(), b.class_id.tolist()] for b in setup.source.boxes]
     if setup.start:
         options["start"] = sorted(setup.start.card.sha256.items())
     facts = [setup.task.manifest.fingerprint, options, setup.preprocess.to_json(), rows.tolist(), boxes]
+    facts += [digest(model.state_dict()), __version__]
     return hashlib.sha256(json.dumps([*facts, str(setup.device)]).encode()).hexdigest()
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from millscale.core.errors import DataError, UsageError
+from millscale.core.files import whole
 from millscale.train.student import Student, StudentConfig, brightness
 from millscale.train.targets import Targets
 
@@ -212,7 +213,7 @@ def distil(targets: Targets, config: DistilConfig, folder: Path, report: Report)
         )
     scales = estimate_scales(targets, config)
     pupil, optimiser = _beginning(targets, config)
-    state = _State(folder, pupil, optimiser, config)
+    state = _State(folder, pupil, optimiser, config, scales)
     for epoch in range(state.restore(), config.epochs):
         for step, rows in enumerate(_batches(targets, config, epoch)):
             _learn(
@@ -277,11 +278,14 @@ def held_out_losses(pupil: Pupil, targets: Targets, scales: Scales, config: Dist
 class _State:
     """Weights and optimiser after the last epoch, in one safetensors file."""
 
-    def __init__(self, folder: Path, pupil: Pupil, optimiser: torch.optim.Optimizer, config: DistilConfig) -> None:
+    def __init__(
+        self, folder: Path, pupil: Pupil, optimiser: torch.optim.Optimizer, config: DistilConfig, scales: Scales
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "state.safetensors"
         self.recipe_path = folder / "recipe.json"
-        self.recipe = json.dumps(asdict(config), sort_keys=True, indent=1)
+        taught = digest(scales.mean.numpy().tobytes())  # other targets have other means
+        self.recipe = json.dumps(asdict(config) | {"targets": taught}, sort_keys=True, indent=1)
         self.pupil, self.optimiser = pupil, optimiser
 
     def restore(self) -> int:
@@ -309,9 +313,8 @@ class _State:
         for number, parameter in enumerate(self.pupil.parameters()):
             kept = self.optimiser.state[parameter]
             tensors |= {f"adamw.{number}.{name}": kept[name] for name in ("step", "exp_avg", "exp_avg_sq")}
-        partial = self.path.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
-        partial.replace(self.path)
+        with whole(self.path) as partial:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
 
 
 def digest(data: bytes) -> str:

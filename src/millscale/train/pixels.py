@@ -11,6 +11,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from millscale.core.errors import DataError
+from millscale.core.files import whole
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.preprocess import Preprocess
@@ -60,10 +61,10 @@ def prepared_pixels(
     path = folder / f"pixels-{key}.npy"
     with suppress(OSError, EOFError, ValueError):  # none there, or one that lost its end
         return _opened(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    _write(manifest, preprocess, partial, progress, tile)
-    partial.replace(path)
+    for lost in folder.glob("pixels-*.part"):  # gigabytes, of a training that was killed
+        lost.unlink()
+    with whole(path) as partial:
+        _write(manifest, preprocess, partial, progress, tile)
     return _opened(path)
 
 

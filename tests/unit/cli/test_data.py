@@ -147,6 +147,13 @@ def test_convert_writes_boxes_in_another_layout(millscale, tmp_path):
         (["synth", "OUT", "--size", "31"], 2, ""),
         (["fetch", "neu-clss"], 2, "Unknown data set, backbone or weights 'neu-clss'. Did you mean 'neu-cls'?"),
         (["frobnicate"], 2, ""),
+        (
+            ["split", "DATA", "--part", "train=x", "--folds", "3"],
+            2,
+            "takes the division as it is, found also --folds",
+        ),
+        (["check", "x.json", "--data", "DATA", "--part", "train=x"], 2, "with --data or lists with --part, found both"),
+        (["fetch", "millscale_s", "--out", "OUT"], 2, "--out is where a data set goes"),
     ],
 )
 def test_a_wrong_call_has_its_message_and_code(millscale, steel, tmp_path, words, code, message):
@@ -155,6 +162,13 @@ def test_a_wrong_call_has_its_message_and_code(millscale, steel, tmp_path, words
     done = millscale("data", *(places.get(word, word) for word in words), *where)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
+
+
+def test_a_folder_of_one_named_part_alone_is_audited(millscale, steel, tmp_path):
+    shutil.copytree(steel.source, tmp_path / "set" / "train")
+    done = millscale("data", "check", tmp_path / "set", "--no-labels", "--json")
+    assert done.code == 0, done.err
+    assert "leaks" not in json.loads(done.out)
 
 
 def test_fetching_what_ships_needs_no_network(millscale):

@@ -27,6 +27,9 @@ def test_json_is_one_document_with_the_promised_keys(millscale, trained, fresh, 
     assert document["images"] == 18
     assert (document["trained_on"], document["faults"]) == (0, 0)
     assert (document["escape_rate"], document["overkill_rate"]) == (None, None)  # no class is good
+    assert 0 <= document["intervals"]["coverage"][0] <= document["coverage"] <= document["intervals"]["coverage"][1]
+    assert np.mean(list(document["coverage_by_class"].values())) == pytest.approx(document["coverage"])
+    assert document["mean_plausible"] >= 1
     assert np.trace(document["confusion"]) / 18 == pytest.approx(document["accuracy"])
     assert document["intervals"]["review_rate"][0] <= document["review_rate"] <= document["intervals"]["review_rate"][1]
     assert "Images for a person" in (tmp_path / "report.html").read_text(encoding="utf-8")

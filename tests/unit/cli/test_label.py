@@ -123,6 +123,24 @@ def test_answers_that_are_not_applied_are_not_overwritten(millscale, steel, tmp_
     assert (tmp_path / "ask.csv").read_text() == filled
 
 
+@pytest.mark.parametrize("name", ["Cr", "crazing"])
+def test_applied_answers_are_known_by_whatever_name(millscale, tmp_path: Path, name: str):
+    """Class folders of NEU's short names, and a file name of which tools write the accent as a letter of its own."""
+    for k in range(12):
+        path = tmp_path / "set" / ("Cr", "Sc")[k % 2] / f"stu\u0308ck {k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(k).integers(0, 255, (64, 64), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(path)
+    ask = ("label", "next", tmp_path / "set", "--count", 2, "--out", tmp_path / "ask.csv")
+    assert millscale(*ask).code == 0
+    fill(tmp_path / "ask.csv", lambda image: name if image.startswith("Cr") else "scratches")
+    few = ("--labels", tmp_path / "few.csv")
+    done = millscale("label", "apply", tmp_path / "ask.csv", *few, "--data", tmp_path / "set")
+    assert done.code == 0, done.err
+    done = millscale(*ask, *few)
+    assert "not yet applied" not in done.err
+
+
 def test_labels_beside_a_folder_of_unlabelled_images_are_known(millscale, steel, tmp_path: Path):
     for place, record in enumerate(steel.records):
         folder = "unlabelled" if place % 6 else str(record.label)

@@ -155,6 +155,8 @@ BAD = [
     (["--cost", "escape=much"], 2, "--cost escape"),
     (["--folds", "2"], 2, ""),
     (["--frobnicate"], 2, ""),
+    (["--folds", "4", "--split", "split.json"], 2, "--split has folds or parts of its own, found also --folds"),
+    (["--task", "anomaly", "--unknown-rate", "0.1"], 2, "unknown_rate: expected a classifier, found the task"),
     (["--backbone", "resnt18"], 2, "Unknown backbone 'resnt18'. Did you mean 'resnet18'?"),
     (["--backbone", "/nowhere/a.onnx"], 4, "Backbone file /nowhere/a.onnx: expected an ONNX file"),
     (["--good", "pached"], 2, "Unknown class 'pached'. Did you mean 'patches'?"),
@@ -172,6 +174,29 @@ def test_a_wrong_call_has_its_message_and_code(millscale, steel, tiny_path, tmp_
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert not list(tmp_path.rglob("*.millscale"))
+
+
+def test_a_class_that_no_fold_shows_is_refused(trained, millscale, steel, tiny_path, tmp_path):
+    document = json.loads((trained.folder / "split.json").read_text(encoding="utf-8"))
+    first = [name for name in steel.ids if name.startswith(f"{steel.classes[0]}/")]
+    folds = [[name for name in fold if name not in first] for fold in document["folds"]]
+    (tmp_path / "split.json").write_text(json.dumps({**document, "test": first, "train": [], "folds": folds}))
+    out = ("--out", tmp_path / "out", "--split", tmp_path / "split.json")
+    done = millscale("train", steel.source, "--backbone", tiny_path, *out)
+    assert done.code == 3
+    assert f"found none of {steel.classes[0]}, which no model could then answer" in done.err
+
+
+def test_the_run_of_another_folder_of_that_name_is_not_replaced(trained, millscale, steel, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / f"{Path(steel.source).name}-probe"
+    shutil.copytree(trained.folder, folder)
+    other = tmp_path / "other" / Path(steel.source).name
+    shutil.copytree(steel.source, other)
+    done = millscale("train", other)
+    assert done.code == 2
+    assert f"holds the run on {steel.source}, which this one on {other} would replace" in done.err
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in trained.folder.iterdir())
 
 
 def test_neither_folder_nor_config(millscale):

@@ -28,6 +28,19 @@ def test_splits_are_merged_into_class_folders(tmp_path: Path) -> None:
     assert {r.content_hash for r in after.records} == {r.content_hash for r in before.records}
 
 
+def test_images_without_a_label_are_told_and_a_set_without_any_is_refused(tmp_path: Path) -> None:
+    for i, name in enumerate(["Cr/1.bmp", "Sc/1.bmp", "unlabelled/2.bmp"]):
+        draw(tmp_path / "in" / name, i)
+    copy = convert(read(tmp_path / "in"), tmp_path / "out", "class_folders")
+    assert len(copy) == 2
+    assert "1 of 3 images have no label and were left out: unlabelled/2.bmp" in copy.problems[-1].message
+    for name in ("Cr", "Sc"):
+        (tmp_path / "in" / name / "1.bmp").unlink()
+    with pytest.raises(DataError, match="expected labelled images, found none"):
+        convert(read(tmp_path / "in"), tmp_path / "none", "class_folders")
+    assert not (tmp_path / "none").exists()
+
+
 def test_equal_names_in_one_class_are_refused(tmp_path: Path) -> None:
     for i, split in enumerate(["train", "test"]):
         draw(tmp_path / "in" / split / "a/1.bmp", i)

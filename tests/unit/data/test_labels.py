@@ -130,6 +130,15 @@ def test_written_labels_are_read_back(folder, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.parametrize("name", ["a\nb.png", "a\u2028b.png", "a,b;c.png", 'a"b.png'])
+def test_any_name_of_a_file_is_read_back(tmp_path, name):
+    picture(tmp_path / "set/crack" / name)
+    picture(tmp_path / "set/rust/1.png")
+    given = {f"crack/{name}": "crack", "rust/1.png": "rust"}
+    write_labels(tmp_path / "labels.csv", given)
+    assert read_labels(tmp_path / "labels.csv", read(tmp_path / "set")) == given
+
+
 @pytest.mark.parametrize("name", ["unlabelled", "Unlabeled"])
 def test_an_unlabelled_folder_is_no_class(folder, name):
     picture(folder / name / "u1.png")

@@ -123,6 +123,18 @@ def test_layouts(name: str, tmp_path: Path) -> None:
     assert all(record.path.is_file() for record in manifest.records)
 
 
+@pytest.mark.parametrize(
+    "names", [["a", "b"], ["Cr_1", "Cr_2"], ["train/good/a", "test/crack/b"], ["good/a", "crack/b"]]
+)
+def test_a_mask_beside_its_image_is_no_image_in_any_layout(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        draw(tmp_path / f"{name}.jpg")
+        draw(tmp_path / f"{name}.png", 255 if name.endswith(("crack/b", "_1")) else 0)
+    manifest = read(tmp_path)
+    assert [record.path.suffix for record in manifest.records] == [".jpg", ".jpg"]
+    assert [record.mask and record.mask.stem for record in manifest.records] == [r.path.stem for r in manifest.records]
+
+
 def test_six_folders_become_the_six_canonical_names(tmp_path: Path) -> None:
     draw_all(tmp_path, [f"{name}/{i}.bmp" for name in ("Cr", "In", "Pa", "PS", "RS", "Sc") for i in (1, 2)])
     manifest = read(tmp_path)
@@ -249,6 +261,26 @@ def test_link_to_a_folder_elsewhere_is_followed_once(tmp_path: Path) -> None:
     manifest = read(root)
     assert manifest.class_counts == {"a": 2, "b": 2}
     assert codes(manifest) == [("link", False)] * 2
+
+
+def test_a_linked_folder_of_which_a_part_is_read_already_is_told_as_lost(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    draw_all(root, ["a/1.bmp", "a/2.bmp"])
+    draw_all(elsewhere, ["1.bmp", "part/2.bmp", "part/3.bmp"])
+    (root / "b").symlink_to(elsewhere / "part")
+    (root / "c").symlink_to(elsewhere)
+    manifest = read(root)
+    assert manifest.class_counts == {"a": 2, "b": 2}
+    assert codes(manifest) == [("link", True)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
+def test_a_folder_whose_path_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    draw_all(tmp_path / "x", ["a/1.bmp"])
+    (tmp_path / "x").rename(folder)
+    with pytest.raises(DataError, match="a folder whose path is text"):
+        read(folder)
 
 
 def test_a_link_that_leads_to_itself_is_unreadable(tmp_path: Path) -> None:

@@ -279,6 +279,12 @@ def test_16_bit_grey_is_scaled_over_its_whole_range() -> None:
         np.testing.assert_array_equal(decode_image(encode(values, form)), [[0, 0, 1, 1, 128, 255]])
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no file without an end here")
+def test_a_file_without_an_end_is_refused() -> None:
+    with pytest.raises(DataError, match="expected at most 16777224 bytes, found more"):
+        read_image("/dev/zero", max_pixels=1)
+
+
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 @pytest.mark.parametrize(
     ("values", "expected"), [([0, 1, 100, 255], [0, 1, 100, 255]), ([0, 1, 1001, 65535], [0, 1, 4, 255])]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from millscale.core.errors import UsageError
-from millscale.learn.clusters import Count, chosen, cluster, evidence, largest_first, stability
+from millscale.learn.clusters import Count, _part, chosen, cluster, evidence, largest_first, stability
 from millscale.learn.embedding import Embedding, unit
 from millscale.metrics.clusters import UNSORTED, cluster_scores
 
@@ -96,6 +96,15 @@ def test_many_images_are_looked_at_in_part(monkeypatch):
     found = cluster(Embedding(points.plain, np.arange(240) // 2))
     assert found.count == 4
     assert cluster_scores(truth, found.labels).accuracy == 1.0
+
+
+@pytest.mark.parametrize("groups", [np.repeat(np.arange(2), 120), np.r_[0, np.ones(239, np.int64)]])
+def test_of_large_groups_a_part_of_each_is_looked_at(monkeypatch, groups):
+    monkeypatch.setattr("millscale.learn.clusters.MOST_IMAGES", 90)
+    points, _ = kinds(4, each=60)
+    part = _part(Embedding(points.plain, groups), seed=0)
+    assert len(part) == 90
+    assert sorted(np.bincount(part.groups).tolist()) == sorted([45, 45] if groups.sum() == 120 else [1, 89])
 
 
 def test_an_unknown_method_names_the_others():

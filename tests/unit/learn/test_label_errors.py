@@ -5,6 +5,7 @@ import pytest
 
 from millscale.data.synthetic import make_dataset
 from millscale.learn.label_errors import rank_labels, suspect_labels
+from millscale.pipeline.summary import silent
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,18 @@ def test_of_a_class_in_one_group_no_label_is_doubted(images):
     """The model that judges it has seen no other image of it, and is sure that it is something else."""
     records = [replace(r, group="one" if r.label == "crazing" else r.id) for r in images.records]
     assert not suspect_labels(replace(images, records=tuple(records)), progress=lambda *_: None)
+
+
+def test_where_the_rest_of_a_class_was_itself_doubted_no_label_of_it_is(images):
+    """One odd image in a group of its own taught nobody the class, so that the judge of the others never saw it."""
+    kept = [r for r in images.records if r.label in ("crazing", "patches")]
+    odd = next(r.id for r in kept if r.label == "patches")
+    records = [
+        replace(r, label="crazing") if r.id == odd else replace(r, group="one" if r.label == "crazing" else r.id)
+        for r in kept
+    ]
+    found = suspect_labels(replace(images, records=tuple(records), classes=("crazing", "patches")), progress=silent)
+    assert {suspect.image for suspect in found} <= {odd}
 
 
 def clouds(seed, n=240, classes=3):

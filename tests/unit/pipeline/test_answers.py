@@ -15,6 +15,12 @@ def test_answers_are_added_and_nothing_is_lost():
     assert (again.labels, again.added, again.changed) == (applied.labels, (), ())
 
 
+def test_a_labels_file_with_more_to_lose_is_left_alone(tmp_path):
+    (tmp_path / "labels.csv").write_text("image,label,coil\na.png,Patches,7\n")
+    with pytest.raises(DataError, match="found also coil, which would be lost"):
+        read_known(tmp_path / "labels.csv", None, Answers({}, {}))
+
+
 def test_a_contradiction_is_refused_unless_asked_for():
     answers = Answers({"b.png": "Patches", "c.png": "Patches"}, {})
     with pytest.raises(DataError, match=r"b.png \('Scratches', now 'Patches'\).*Nothing was changed"):

@@ -50,6 +50,21 @@ def test_the_bundle_decides_at_its_own_costs_or_at_others(inspector):
     assert inspector.decide(prediction, Costs(escape=1)).outcome == "pass"  # pass costs .05
 
 
+@pytest.mark.parametrize(
+    ("probs", "limit", "expected"),
+    [
+        ([0.1, 0.6, 0.3], {"0.05": 0.75}, ("green", "blue")),
+        ([0.1, 0.6, 0.3], {"0.05": 0.2}, ("green",)),
+        ([0.5, 0.5, 0.0], {"0.05": 1.0}, ("red", "green", "blue")),
+        ([0.1, 0.6, 0.3], {}, None),
+    ],
+)
+def test_plausible_classes(colours, probs, limit, expected):
+    inspector = Inspector(colours.bundle(colours.card(conformal=limit)))
+    assert inspector.plausible(Prediction(0.5, np.array(probs, np.float32))) == expected
+    assert inspector.plausible(Prediction(0.5)) is None
+
+
 def test_a_prediction_without_probabilities_has_no_verdict(inspector):
     with pytest.raises(ModelError, match="Expected a prediction with class probabilities"):
         inspector.decide(Prediction(0.5))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from millscale.data.audit.spill import Spill
 
-ROW = np.dtype([("key", "<u8"), ("signature", "<u8"), ("image", "<i4"), ("x", "<u2"), ("y", "<u2")])
+ROW = np.dtype([("key", "<u8"), ("signature", "<u8"), ("image", "<i4"), ("x", "<i4"), ("y", "<i4")])
 VOTE = np.dtype([("a", "<i4"), ("b", "<i4"), ("dx", "<i4"), ("dy", "<i4"), ("votes", "<i4")])
 BUCKET_NEIGHBOURS = 64
 """A key held by very many images pairs each with this many neighbours only: linear, never quadratic."""
@@ -46,7 +46,7 @@ class OffsetIndex:
         y: NDArray[np.intp],
         signatures: NDArray[np.uint64] | None = None,
     ) -> None:
-        """Enter the keys found at ``(x, y)`` of one image; positions are pixels of its own frame, < 65536.
+        """Enter the keys found at ``(x, y)`` of one image; positions are pixels of its own frame.
 
         Args:
             image: its index.

@@ -1,6 +1,7 @@
 """The largest groups drawn as what they are: one sheet each, cut into overlapping images."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import PIL.Image
 
@@ -8,7 +9,7 @@ from millscale.data.audit.audit import Audit
 from millscale.data.audit.groups import members
 from millscale.data.audit.placement import laid_out
 from millscale.data.manifest import Manifest
-from millscale.imaging.decode import read_image
+from millscale.imaging.decode import read_image, read_size
 from millscale.imaging.mosaic import Panel, Tile, draw_panels
 
 
@@ -44,7 +45,10 @@ def _varied(manifest: Manifest, named: Sequence[list[str]]) -> list[list[str]]:
 def _panel(manifest: Manifest, ids: Sequence[str], audit: Audit) -> Panel:
     places = max(laid_out(ids, (*audit.overlaps, *audit.second_exposures)), key=len)
     records = {record.id: record for record in manifest.select(places).records}
-    tiles = [Tile(read_image(records[name].path), x, y) for name, (x, y) in places.items()]
+    tiles = [
+        Tile(x, y, *read_size(records[name].path), read=partial(read_image, records[name].path))
+        for name, (x, y) in places.items()
+    ]
     labels = sorted({record.label for record in records.values() if record.label})
     again = sum(o.a in places for o in audit.second_exposures)
     detail = f"{len(places)} images of one piece of surface"

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from millscale.core.errors import DataError
 from millscale.core.types import Problem
 from millscale.data.classes import canonical_names
+from millscale.data.formats._mask_files import masks_beside, with_masks, without
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.data.scan import Scan, placed
 from millscale.imaging.decode import read_header
@@ -48,7 +49,11 @@ def class_folders(content: Scan) -> list[str]:
 
 
 def assemble(source: Path, content: Scan, images: Sequence[Labelled], classes: Iterable[str]) -> Manifest:
-    """The manifest of these images; those that cannot be opened are reported instead."""
+    """The manifest of these images, each with the mask beside it; those that cannot be opened are reported instead."""
+    masks = masks_beside(content)
+    content = without(content, [mask for mask, _ in masks.values()])
+    pictures = {*content.images}
+    images = [image for image in images if image.path in pictures]
     names = canonical_names(classes)
     records, unreadable = readable_records(content, images)
     records = [replace(r, label=names[r.label] if r.label is not None else None) for r in records]
@@ -61,7 +66,8 @@ def assemble(source: Path, content: Scan, images: Sequence[Labelled], classes: I
         *same_names(content, images),
         *small_classes(Counter(r.label for r in records if r.label), sorted(set(names.values()))),
     ]
-    return Manifest(tuple(records), tuple(sorted(set(names.values()))), str(source), tuple(problems))
+    manifest = Manifest(tuple(records), tuple(sorted(set(names.values()))), str(source), tuple(problems))
+    return with_masks(manifest, content, masks)
 
 
 def readable_records(content: Scan, images: Sequence[Labelled]) -> tuple[list[ImageRecord], list[Problem]]:

@@ -1,7 +1,6 @@
 """``<class>/*.bmp``: one folder a class; folders inside a class folder belong to that class."""
 
 from millscale.data.formats._assemble import assemble, by_folder, class_folders
-from millscale.data.formats._mask_files import masks_beside, with_masks, without
 from millscale.data.manifest import Manifest
 from millscale.data.scan import Scan, narrowed, placed
 
@@ -16,11 +15,9 @@ def matches(folder: Scan) -> bool:
 
 
 def read(folder: Scan) -> Manifest:
-    """The folder's manifest; labels are the names of the class folders. A mask beside its image is the record's."""
+    """The folder's manifest; labels are the names of the class folders."""
     content = _content(folder)
-    masks = masks_beside(content)
-    pictures = without(content, [mask for mask, _ in masks.values()])
-    return with_masks(assemble(folder.root, pictures, by_folder(pictures), class_folders(pictures)), content, masks)
+    return assemble(folder.root, content, by_folder(content), class_folders(content))
 
 
 def _content(folder: Scan) -> Scan:

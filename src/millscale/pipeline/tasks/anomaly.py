@@ -1,6 +1,5 @@
 """Find what is unlike good images."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from millscale.core.errors import DataError, ModelError
 from millscale.core.types import Image
 from millscale.data.audit.audit import BLANK_IMAGE, Audit
 from millscale.data.defect_free import is_defect_free
+from millscale.data.labels import write_table
 from millscale.data.manifest import ImageRecord, Manifest
 from millscale.imaging.decode import decode_image
 from millscale.learn.recipe import Progress, Task, TrainedAnomaly, spread
@@ -156,8 +156,6 @@ def report(
 def save_predictions(folder: Path, table: AnomalyTable) -> None:
     """Write ``predictions.csv``: image, label, defective, group, and the score in multiples of the limit."""
     groups = table.groups or (None,) * len(table.ids)
-    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "defective", "group", "score"])
-        for row in zip(table.ids, table.kinds, table.defective, groups, table.scores, strict=True):
-            writer.writerow([row[0], row[1] or "", int(row[2]), row[3] or "", f"{row[4]:.6f}"])
+    rows = zip(table.ids, table.kinds, table.defective, groups, table.scores, strict=True)
+    told = ([name, kind or "", int(odd), group or "", f"{score:.6f}"] for name, kind, odd, group, score in rows)
+    write_table(folder / "predictions.csv", ["image", "label", "defective", "group", "score"], told)

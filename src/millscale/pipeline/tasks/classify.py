@@ -107,7 +107,7 @@ def bundle_of(
         "calibration": {
             "method": "temperature",
             "temperature": trained.temperature,
-            "fitted_on": "out-of-fold scores",
+            "fitted_on": trained.calibrated_on,
         },
         "conformal": {str(alpha): conformal_threshold(probs, targets, alpha, groups) for alpha in MISCOVERAGES},
         "golden": {"file": GOLDEN, "probs": _answer(trained, golden)},

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from millscale.core.errors import UsageError
 from millscale.train.network import Classifier, NetworkSpec
 
 CHANNELS = (3, 32, 64, 128, 128)
@@ -15,6 +16,11 @@ def _build(classes: int, size: tuple[int, int]) -> Classifier:
     for channels_in, channels_out in pairwise(CHANNELS):
         layers += [nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     shrunk = 2 ** (len(CHANNELS) - 1)
+    if min(size) < shrunk:
+        raise UsageError(
+            f"size: expected images of {shrunk} pixels or more along the shorter side, found {min(size)}. Ask for more "
+            "with --set size=N, or use another recipe."
+        )
     flat = CHANNELS[-1] * (size[0] // shrunk) * (size[1] // shrunk)
     embed = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, DENSE), nn.ReLU())
     return Classifier(embed, DENSE, classes, dropout=0.5)

@@ -1,6 +1,14 @@
 import numpy as np
 
-from millscale.data.audit.index import CHANCE_VOTES, PAIRS_PER_IMAGE, VOTE, count_votes, likeliest, pair_starts
+from millscale.data.audit.index import (
+    CHANCE_VOTES,
+    PAIRS_PER_IMAGE,
+    VOTE,
+    OffsetIndex,
+    count_votes,
+    likeliest,
+    pair_starts,
+)
 
 
 def votes(*rows: tuple[int, int, int, int, int]) -> np.ndarray:
@@ -11,6 +19,13 @@ def test_pairs_begin_where_either_image_changes() -> None:
     found = votes((0, 1, 5, 0, 9), (0, 1, 7, 0, 2), (0, 2, 0, 0, 2), (1, 2, 0, 0, 2))
     assert pair_starts(found).tolist() == [0, 2, 3]
     assert pair_starts(found[:0]).tolist() == []
+
+
+def test_offsets_in_images_of_any_length() -> None:
+    with OffsetIndex() as index:
+        for image, x in enumerate((70_000, 10)):
+            index.add(image, np.array([7, 8], np.uint64), np.array([x, x + 1]), np.array([5, 5]))
+        assert index.votes().tolist() == [(0, 1, 69_990, 0, 2)]
 
 
 def test_few_pairs_are_all_verified() -> None:
