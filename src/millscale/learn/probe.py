@@ -40,8 +40,8 @@ class ProbeConfig:
             mirrored) or 8 (and transposed). Discriminant analysis learns from all eight anyway, logistic
             regression from what it will judge. More is mostly more accurate, and as much slower.
         head: "lda", "logistic", or "auto": whichever does better inside the training part.
-        size: working size of the longer side in pixels; 0 keeps images as they are up to 320, and shrinks larger
-            ones to that.
+        size: working size of the longer side in pixels; 0 keeps images as they are where none has more than
+            320, and brings all to that otherwise.
     """
 
     backbone: str = DEFAULT_BACKBONE

@@ -34,8 +34,8 @@ class SemiConfig:
     Attributes:
         backbone: names or paths, joined by ``+``.
         views: dihedral views that the model averages when it judges an image: 1, 2, 4 or 8.
-        size: working size of the longer side in pixels; 0 keeps images as they are up to 320, and shrinks larger
-            ones to that.
+        size: working size of the longer side in pixels; 0 keeps images as they are where none has more than
+            320, and brings all to that otherwise.
     """
 
     backbone: str = ProbeConfig.backbone

@@ -45,7 +45,7 @@ class ClusterConfig:
         backbone: names or paths, joined by ``+``.
         map: "pca", or "umap" where umap-learn is installed.
         adapt: adapt the features to these images first, without labels.
-        size: working size of the longer side in pixels; 0 keeps images as they are up to 320.
+        size: working size of the longer side in pixels; 0 keeps images as they are where none has more than 320.
         seed: of everything random.
     """
 

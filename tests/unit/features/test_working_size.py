@@ -24,4 +24,4 @@ def test_images_stay_as_they_are_while_all_are_small(tmp_path, sides, size, expe
         records.append(ImageRecord(path.name, path))
     told = []
     assert fitting(Manifest(tuple(records), (), str(tmp_path)), size, lambda *step: told.append(step[0])) == expected
-    assert [("are shrunk to 320" in text) for text in told] == [True] * (expected.size == (320, 320))
+    assert [("are brought to 320" in text) for text in told] == [True] * (expected.size == (320, 320))
