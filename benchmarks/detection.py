@@ -105,6 +105,7 @@ def _accuracy(images: Manifest) -> None:
             "+: fused; those with faster_rcnn from committed boxes, their scores on a scale that other groups gave.",
             "That scale, and which detectors to fuse by it, were found on these very images: somewhat too good.",
             "faster_rcnn, ssd: 60 epochs. yolo_w: 40, on from yolo_n, on two cores. Others of kaggle1440, folds: 120.",
+            "yolo_n-seed1: yolo_n from another seed.",
         ),
     )
     for path in sorted(PREDICTIONS.glob("*.json.gz")):
