@@ -183,7 +183,6 @@ def split(
             parts = named_split(readable, listed, audit.groups)
         else:
             parts = divide(readable, folds=folds, groups=audit.groups, test=test, val=val, seed=seed)
-        out.parent.mkdir(parents=True, exist_ok=True)
         parts.save(out)
         tell_all(parts.problems)
         say(f"{parts.groups} groups; {len(parts.train)} train, {len(parts.val)} val, {len(parts.test)} test")

@@ -2,12 +2,23 @@
 
 from collections.abc import Callable
 
+from millscale.core.errors import UsageError
 from millscale.data.manifest import Manifest
 from millscale.imaging.decode import read_size
 from millscale.imaging.preprocess import Preprocess
 
 LONGEST = 320
 """Defects of a few pixels survive this, and a two-core machine still answers within milliseconds."""
+
+
+def check_size(size: int) -> None:
+    """Refuse a working size in pixels, 0 for none, at which nothing could be seen.
+
+    Raises:
+        UsageError: negative, or below 32.
+    """
+    if size < 0 or 0 < size < 32:
+        raise UsageError(f"size: expected 0 or at least 32 pixels, found {size}.")
 
 
 def fitting(manifest: Manifest, size: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Preprocess:

@@ -11,7 +11,7 @@ from millscale.core.errors import DataError, UsageError
 from millscale.features.backbone import DEFAULT_BACKBONE, Backbone, open_backbones
 from millscale.features.extract import Features, averaged, extract
 from millscale.features.graph import VIEW_COUNTS, classifier_graph
-from millscale.features.working_size import fitting
+from millscale.features.working_size import check_size, fitting
 from millscale.learn.calibrate import calibrated
 from millscale.learn.heads import LinearHead
 from millscale.learn.loop import (
@@ -54,8 +54,7 @@ class ProbeConfig:
             raise UsageError(f"views: expected one of {VIEW_COUNTS}, found {self.views}. Choose one of them.")
         if self.head not in ("auto", "lda", "logistic"):
             raise UsageError(f"head: expected auto, lda or logistic, found '{self.head}'. Choose one of them.")
-        if self.size < 0 or 0 < self.size < 32:
-            raise UsageError(f"size: expected 0 or at least 32 pixels, found {self.size}.")
+        check_size(self.size)
 
 
 def train_probe(task: Task, config: ProbeConfig) -> Trained:

@@ -17,7 +17,7 @@ from millscale.data.labels import write_table
 from millscale.data.manifest import Manifest
 from millscale.features.backbone import DEFAULT_BACKBONE, open_backbones
 from millscale.features.extract import extract
-from millscale.features.working_size import fitting
+from millscale.features.working_size import check_size, fitting
 from millscale.learn.cluster_map import plane, require_map
 from millscale.learn.clusters import DEFAULT_METHOD, METHODS, Clusters
 from millscale.learn.clusters import cluster as group
@@ -68,8 +68,7 @@ class ClusterConfig:
                 f"clusters: expected none for {self.method}, which finds the number itself, found {self.clusters}. "
                 "Leave it out, or name another method."
             )
-        if self.size < 0 or 0 < self.size < 32:
-            raise UsageError(f"size: expected 0 or at least 32 pixels, found {self.size}.")
+        check_size(self.size)
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, found {self.seed}.")
 
@@ -171,7 +170,6 @@ def cluster(
     scores = _scores(kept, found)
     place = plane(points.plain, config.map, config.seed)
     progress("clusters", 1, 1)
-    folder.mkdir(parents=True, exist_ok=True)
     result = Clustering(
         config, folder, kept, found, scores, kept.problems, len(set(groups)), time.perf_counter() - start
     )

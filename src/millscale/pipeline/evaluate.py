@@ -199,7 +199,6 @@ def evaluate(
     )
     if folder is not None:
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
         write_report(target / "report.html", report)
         write_json(target / "evaluation.json", result.to_json())
         flow.save_predictions(target, judged.table)
@@ -252,7 +251,12 @@ def _judge_classes(
     found = _inspect(inspector, manifest.records, progress, costs=cost)
     table = _table(manifest, inspector.card.classes, found)
     rates, intervals = _rates(inspector, manifest, found)
-    plausible = _plausible(inspector, manifest, found)
+    sets = [one for entry in found if entry.prediction and (one := inspector.plausible(entry.prediction))]
+    plausible = {}
+    if sets:
+        covered = np.array([label in one for label, one in zip(table.labels, sets, strict=True)])
+        rates["coverage"], intervals["coverage"] = share(covered, group_index(table.groups, len(table)))
+        plausible = _plausible(sets, covered, np.array(table.labels, str))
     unknown = _unknown(found, strangers, _inspect(inspector, strangers.records, progress)) if len(strangers) else {}
     return _Judged(table, table.evaluate(), _faults(found), rates, intervals, unknown, plausible=plausible)
 
@@ -315,29 +319,13 @@ def _rates(
     if inspector.card.openset:
         unknown, ends = share(_ratios(found) > 1, group_index(groups, len(groups)))
         values, intervals = {**values, "unknown_rate": unknown}, {**intervals, "unknown_rate": ends}
-    if covered := _covered(inspector, manifest, found):
-        coverage, ends = share(np.array(covered), group_index(groups, len(groups)))
-        values, intervals = {**values, "coverage": coverage}, {**intervals, "coverage": ends}
     return values, intervals
 
 
-def _covered(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> list[bool]:
-    """Whether each image's class is among those that are plausible; empty where the bundle cannot tell."""
-    sets = [inspector.plausible(entry.prediction) for entry in found if entry.prediction]
-    return [record.label in one for record, one in zip(manifest.records, sets, strict=True) if one is not None]
-
-
-def _plausible(inspector: Inspector, manifest: Manifest, found: list[Inspection]) -> dict[str, Any]:
-    """What `Evaluation.plausible` says."""
-    covered, labels = np.array(_covered(inspector, manifest, found)), [record.label for record in manifest.records]
-    if not len(covered):
-        return {}
-    by_class = {
-        str(name): float(covered[[label == name for label in labels]].mean())
-        for name in sorted({str(label) for label in labels})
-    }
-    sizes = [len(one) for entry in found if entry.prediction and (one := inspector.plausible(entry.prediction))]
-    return {"coverage_by_class": by_class, "mean_plausible": float(np.mean(sizes))}
+def _plausible(sets: Sequence[Sequence[str]], covered: NDArray[np.bool_], labels: NDArray[np.str_]) -> dict[str, Any]:
+    """What `Evaluation.plausible` says, of the plausible classes of each image, and whether its own is among them."""
+    by_class = {str(name): float(covered[labels == name].mean()) for name in np.unique(labels)}
+    return {"coverage_by_class": by_class, "mean_plausible": float(np.mean([len(one) for one in sets]))}
 
 
 def rate_in_words(value: float | None, ends: tuple[float, float] | None) -> str:

@@ -95,7 +95,6 @@ def _typical(judged: Manifest, found: RankedLabels) -> dict[str, tuple[Path, ...
 
 def write_check(found: CheckedLabels, out: Path) -> None:
     """Write ``ranking.csv`` (all labels), ``suspects.csv`` (those to strike out or apply) and ``suspects.html``."""
-    out.mkdir(parents=True, exist_ok=True)
     rows = [(image, label, suggestion, f"{score:.6f}") for image, label, suggestion, score in found.rows]
     write_table(out / "ranking.csv", COLUMNS, rows)
     suspects = set(found.suspects)

@@ -80,8 +80,7 @@ def train(images: Manifest, config: TrainConfig, folder: Path | str, *, progress
     manifest = _with_unlabelled(known, images, audit) if getattr(recipe, "UNLABELLED", False) else known
     bare = {record.id for record in images.records if record.label is None and record.boxes is None}
     parts, home = _dealt(known, manifest, config, bare, listed, named=flow.NAMED_SPLITS)
-    manifest = manifest.select(home)
-    manifest = _of_learned_classes(manifest, config)
+    manifest = _of_learned_classes(manifest.select(home), config)
     task = Task(
         manifest,
         np.array([home[name] for name in manifest.ids], np.int64),

@@ -146,6 +146,12 @@ def test_a_run_that_went_on_is_repeated_by_its_run_json(run, gone_on):
     assert TrainConfig.from_json(document["config"]).options["start"] == str(run.bundle_path)
 
 
+def of_trained(boxes, **more) -> TrainedDetector:
+    """A detector of which only what it found and what it learned from matters."""
+    network = {"graph": b"", "preprocess": Preprocess(), "detection": Detection(), "reference": ()}
+    return TrainedDetector(boxes, **network, details={}, licence_notes="", **more)
+
+
 @pytest.mark.parametrize(("learned", "leak"), [("mate", 1.0), ("nothing", 0.0), ("elsewhere", None)])
 def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_path, learned, leak):
     """Though that image has no part in the new training; what it learned from elsewhere cannot be compared."""
@@ -158,14 +164,8 @@ def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_p
         "nothing": [],
         "elsewhere": 4 * ["0123456789abcdef"],
     }
-    trained = TrainedDetector(
-        boxes=(chosen.records[0].boxes, *len(rest) * [None]),
-        graph=b"",
-        preprocess=Preprocess(),
-        detection=Detection(),
-        details={},
-        licence_notes="",
-        reference=(),
+    trained = of_trained(
+        (chosen.records[0].boxes, *len(rest) * [None]),
         trained_on=np.arange(1, len(chosen)),
         start=Start("before", content_keys(hashes[learned])),
     )
@@ -177,16 +177,7 @@ def test_a_start_that_learned_from_an_overlapping_image_leaks(run, images, tmp_p
 
 def test_a_final_model_of_one_fold_says_nothing_of_what_the_others_learned_from(run, images, tmp_path):
     task = Task(images, np.arange(12) % 3, 0, tmp_path, lambda *_: None)
-    trained = TrainedDetector(
-        boxes=tuple(record.boxes for record in images.records),
-        graph=b"",
-        preprocess=Preprocess(),
-        detection=Detection(),
-        details={},
-        licence_notes="",
-        reference=(),
-        trained_on=task.training_rows(0),
-    )
+    trained = of_trained(tuple(record.boxes for record in images.records), trained_on=task.training_rows(0))
     found = _protocol(task, trained, detect.judged(task, trained), run.audit, images)
     assert found.trained_on == "the other 2 folds, 8 images"
 
